@@ -1,0 +1,65 @@
+package files
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"densenas/internal/exit"
+)
+
+// ReadBounded reads a whole file of at most limit bytes. A missing file, a folder and a larger file are bad input.
+func ReadBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, exit.BadInput("%s: %w", path, withoutPath(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+	}
+	if info.IsDir() {
+		return nil, exit.BadInput("%s: is a folder; name a file", path)
+	}
+	if info.Size() > limit {
+		return nil, tooLarge(path, limit)
+	}
+	// The size may be 0 for a pipe and may change while reading, so the bound is on what is read.
+	var buffer bytes.Buffer
+	buffer.Grow(int(info.Size()) + bytes.MinRead)
+	if _, err := io.Copy(&buffer, io.LimitReader(f, limit+1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+	}
+	if int64(buffer.Len()) > limit {
+		return nil, tooLarge(path, limit)
+	}
+	return buffer.Bytes(), nil
+}
+
+func tooLarge(path string, limit int64) error {
+	return exit.BadInput("%s: larger than %s, the most that this kind of file may have; is it the right file?", path, size(limit))
+}
+
+// size writes a number of bytes in the largest binary unit that divides it.
+func size(n int64) string {
+	for i, unit := range []string{"GiB", "MiB", "KiB"} {
+		if one := int64(1) << (30 - 10*i); n >= one && n%one == 0 {
+			return fmt.Sprintf("%d %s", n/one, unit)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// LineColumn is the place of a byte in a text, both counted from 1; the column counts bytes.
+func LineColumn(data []byte, offset int64) (line, column int) {
+	before := data[:min(max(offset, 0), int64(len(data)))]
+	return 1 + bytes.Count(before, []byte{'\n'}), len(before) - bytes.LastIndexByte(before, '\n')
+}
+
+// ErrorAt is a bad-input error "NAME:LINE:COLUMN: message" about the byte at offset.
+func ErrorAt(name string, data []byte, offset int64, format string, a ...any) error {
+	line, column := LineColumn(data, offset)
+	return exit.BadInput("%s:%d:%d: %w", name, line, column, fmt.Errorf(format, a...))
+}

@@ -1,0 +1,67 @@
+package files
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// WriteAtomic writes a file whole or not at all: write fills a temporary file in the same folder, which is synced and
+// renamed to path; then the folder is synced. On an error the temporary file is removed and path is as it was.
+func WriteAtomic(path string, write func(io.Writer) error) (err error) {
+	folder := filepath.Dir(path)
+	temporary := filepath.Join(folder, "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(temporary)
+		}
+	}()
+	buffered := bufio.NewWriterSize(f, 1<<16)
+	if err = write(buffered); err != nil {
+		return err
+	}
+	if err = buffered.Flush(); err != nil {
+		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	if err = f.Sync(); err != nil {
+		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	if err = f.Close(); err != nil {
+		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	if err = os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	return SyncFolder(folder)
+}
+
+// SyncFolder makes the names in a folder durable, after files were created or renamed in it.
+func SyncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// withoutPath drops operation and path from an error of package os: the message names the path already.
+func withoutPath(err error) error {
+	var pathError *os.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	var linkError *os.LinkError
+	if errors.As(err, &linkError) {
+		return linkError.Err
+	}
+	return err
+}
