@@ -1,0 +1,232 @@
+package op
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"densenas/supernet/space"
+)
+
+// window is the geometry of a depthwise convolution over square maps: kernel and stride, input and output resolution.
+type window struct {
+	kernel, stride, in, out int
+}
+
+func windowOf(o space.Op) window { return window{o.Kernel, o.Stride, o.Resolution, o.OutResolution()} }
+
+func (w window) pad() int { return w.kernel / 2 }
+
+// useful reports whether kernel position i meets any real input along an axis. On maps smaller than the kernel the outer
+// positions only ever meet padding; leaving them out saves their work (a 7×7 kernel on a 2×2 map needs 9 of 49 taps).
+func (w window) useful(i int) bool {
+	for o := range w.out {
+		if q := o*w.stride + i - w.pad(); q >= 0 && q < w.in {
+			return true
+		}
+	}
+	return false
+}
+
+// margin is the padding that the useful taps need.
+func (w window) margin() int {
+	if w.stride == 1 && w.in-1 < w.pad() {
+		return w.in - 1
+	}
+	return w.pad()
+}
+
+// taps calls f for every useful kernel position (i, j).
+func (w window) taps(f func(i, j int)) {
+	for i := range w.kernel {
+		if !w.useful(i) {
+			continue
+		}
+		for j := range w.kernel {
+			if w.useful(j) {
+				f(i, j)
+			}
+		}
+	}
+}
+
+// padSpace pads both spatial axes of x [n, h, w, c] by margin zeros on each side.
+func padSpace(x *Node, margin int) *Node {
+	if margin == 0 {
+		return x
+	}
+	side := PadAxis{Start: margin, End: margin}
+	return Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, side, side, PadAxis{})
+}
+
+// patch returns the n×n map that starts at (row, column) of x [batch, h, w, c] and takes every stride-th position.
+func patch(x *Node, row, column, n, stride int) *Node {
+	axis := func(start int) SliceAxisSpec { return AxisRange(start, start+(n-1)*stride+1).Stride(stride) }
+	return Slice(x, AxisRange(), axis(row), axis(column), AxisRange())
+}
+
+// tap returns row (i, j) of a depthwise kernel [k, k, c] as [1, 1, 1, c].
+func tap(kernel *Node, i, j int) *Node {
+	c := kernel.Shape().Dimensions[2]
+	return Reshape(Slice(kernel, AxisRange(i, i+1), AxisRange(j, j+1), AxisRange()), 1, 1, 1, c)
+}
+
+// sum adds to acc, which may be nil.
+func sum(acc, x *Node) *Node {
+	if acc == nil {
+		return x
+	}
+	return Add(acc, x)
+}
+
+// depthwise convolves x [n, in, in, c] with kernel [k, k, c] channel by channel: [n, out, out, c].
+func depthwise(l Lowering, x, kernel *Node, w window) *Node {
+	if l == Grouped {
+		c := x.Shape().Dimensions[3]
+		p := w.pad()
+		return Convolve(x, Reshape(kernel, w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
+			Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
+	}
+	m := w.margin()
+	padded := padSpace(x, m)
+	var y *Node
+	w.taps(func(i, j int) {
+		y = sum(y, Mul(patch(padded, i-w.pad()+m, j-w.pad()+m, w.out, w.stride), tap(kernel, i, j)))
+	})
+	return y
+}
+
+// depthwiseInputGradient returns the gradient of depthwise's input, [n, in, in, c], from that of its output, dy [n, out,
+// out, c]: the same taps over the (stride-dilated) output gradient, the kernel reversed.
+func depthwiseInputGradient(l Lowering, dy, kernel *Node, w window) *Node {
+	if l == Grouped {
+		c := dy.Shape().Dimensions[3]
+		lo := w.kernel - 1 - w.pad()
+		hi := w.in - ((w.out-1)*w.stride + 1) + w.kernel - 1 - lo
+		return Convolve(dy, Reshape(Reverse(kernel, 0, 1), w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
+			InputDilationPerAxis(w.stride, w.stride).PaddingPerDim([][2]int{{lo, hi}, {lo, hi}}).Done()
+	}
+	if w.stride == 1 {
+		m := w.margin()
+		padded := padSpace(dy, m)
+		var dx *Node
+		w.taps(func(i, j int) {
+			dx = sum(dx, Mul(patch(padded, m-(i-w.pad()), m-(j-w.pad()), w.in, 1), tap(kernel, i, j)))
+		})
+		return dx
+	}
+	return depthwiseInputGradientPhases(dy, kernel, w)
+}
+
+// depthwiseInputGradientPhases is the input gradient for strides over one: input positions with the same remainder form a
+// phase, each a dense sum of taps; the phases are then interleaved. It avoids working on a dilated map, most of it zeros.
+func depthwiseInputGradientPhases(dy, kernel *Node, w window) *Node {
+	s, p := w.stride, w.pad()
+	n, c := dy.Shape().Dimensions[0], dy.Shape().Dimensions[3]
+	margin := (p+s-1)/s + 1
+	padded := padSpace(dy, margin)
+	var rows []*Node
+	for row := range s {
+		var columns []*Node
+		for column := range s {
+			var dx *Node
+			w.taps(func(i, j int) {
+				if (row+p-i)%s != 0 || (column+p-j)%s != 0 {
+					return
+				}
+				shift := patch(padded, margin+(row+p-i)/s, margin+(column+p-j)/s, w.out, 1)
+				dx = sum(dx, Mul(shift, tap(kernel, i, j)))
+			})
+			if dx == nil {
+				dx = ZerosLike(dy)
+			}
+			columns = append(columns, Reshape(dx, n, w.out, 1, w.out, 1, c))
+		}
+		rows = append(rows, Concatenate(columns, 4))
+	}
+	full := Reshape(Concatenate(rows, 2), n, w.out*s, w.out*s, c)
+	return Slice(full, AxisRange(), AxisRange(0, w.in), AxisRange(0, w.in), AxisRange())
+}
+
+const (
+	// densePositions is the largest map side for which the kernel gradient is one product with a selector.
+	densePositions = 4
+	// unrolledSamples bounds into how many groups of samples the kernel gradient is unrolled; more groups make larger
+	// executables without making them faster.
+	unrolledSamples = 8
+)
+
+// depthwiseKernelGradient returns the gradient of depthwise's kernel, [k, k, c], from its input x [n, in, in, c] and the
+// gradient of its output dy [n, out, out, c].
+func depthwiseKernelGradient(l Lowering, x, dy *Node, w window) *Node {
+	g := x.Graph()
+	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
+	if l == Taps && w.stride == 1 && w.in <= densePositions {
+		return depthwiseKernelGradientDense(x, dy, w)
+	}
+	m := w.margin()
+	padded := padSpace(x, m)
+	groups := 1
+	if l == Taps {
+		groups = min(n, unrolledSamples)
+		for n%groups != 0 {
+			groups--
+		}
+	}
+	size := n / groups
+	positions := size * w.out * w.out
+	zero := Zeros(g, shapes.Make(x.DType(), 1, positions, c))
+	products := make([]*Node, 0, w.kernel*w.kernel)
+	for i := range w.kernel {
+		for j := range w.kernel {
+			if !w.useful(i) || !w.useful(j) {
+				products = append(products, zero)
+				continue
+			}
+			shift := patch(padded, i-w.pad()+m, j-w.pad()+m, w.out, w.stride)
+			// Groups of samples are multiplied elementwise and added; all taps are reduced together at the end. A
+			// reduction per tap costs several times as much.
+			var acc *Node
+			for q := range groups {
+				samples := AxisRange(q*size, (q+1)*size)
+				acc = sum(acc, Mul(Slice(shift, samples), Slice(dy, samples)))
+			}
+			products = append(products, Reshape(acc, 1, positions, c))
+		}
+	}
+	return Reshape(ReduceSum(Concatenate(products, 0), 1), w.kernel, w.kernel, c)
+}
+
+// depthwiseKernelGradientDense serves maps of a few positions, where slices would be mostly padding: outer products over
+// pairs of positions, summed over the batch, and one product with a 0/1 selector that adds each pair to its tap.
+func depthwiseKernelGradientDense(x, dy *Node, w window) *Node {
+	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
+	p := w.in * w.in
+	var pairs *Node
+	for q := range n {
+		sample := AxisRange(q, q+1)
+		in := BroadcastToDims(Reshape(Slice(x, sample), p, 1, c), p, p, c)
+		out := BroadcastToDims(Reshape(Slice(dy, sample), 1, p, c), p, p, c)
+		pairs = sum(pairs, Mul(in, out))
+	}
+	return Reshape(product(selector(x.Graph(), x.DType(), w), Reshape(pairs, p*p, c)), w.kernel, w.kernel, c)
+}
+
+// selector returns [k·k, p·p] with p positions: one where kernel position (row) leads from an output to an input position.
+func selector(g *Graph, dtype dtypes.DType, w window) *Node {
+	p := w.in * w.in
+	m := make([][]float32, w.kernel*w.kernel)
+	for t := range m {
+		m[t] = make([]float32, p*p)
+	}
+	for in := range p {
+		for out := range p {
+			i := in/w.in - out/w.in + w.pad()
+			j := in%w.in - out%w.in + w.pad()
+			if i >= 0 && i < w.kernel && j >= 0 && j < w.kernel {
+				m[i*w.kernel+j][in*p+out] = 1
+			}
+		}
+	}
+	return ConstAsDType(g, dtype, m)
+}

@@ -1,0 +1,65 @@
+package op
+
+import (
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// product is the matrix product a·b.
+func product(a, b *Node) *Node { return Dot(a, b).Product() }
+
+// productTA is aᵀ·b.
+func productTA(a, b *Node) *Node { return Dot(a, b).General([]int{0}, nil, []int{0}, nil) }
+
+// productTB is a·bᵀ.
+func productTB(a, b *Node) *Node { return Dot(a, b).General([]int{1}, nil, []int{1}, nil) }
+
+// columnSum sums [rows, c] over its rows: [1, c].
+func columnSum(x *Node) *Node { return ReduceAndKeep(x, ReduceSum, 0) }
+
+// columnMean averages [rows, c] over its rows: [1, c].
+func columnMean(x *Node) *Node { return MulScalar(columnSum(x), 1/float64(x.Shape().Dimensions[0])) }
+
+// norm is one batch norm over rows: its batch statistics, and its affine parameters or nil, each [1, c].
+type norm struct {
+	mean, variance, scale, offset *Node
+}
+
+// statistics measures mean and (biased) variance of u [rows, c].
+func (b norm) statistics(u *Node) norm {
+	b.mean = columnMean(u)
+	b.variance = columnMean(Square(Sub(u, b.mean)))
+	return b
+}
+
+func (b norm) inverseDeviation() *Node { return Inverse(Sqrt(AddScalar(b.variance, Epsilon))) }
+
+// normalize returns u with mean zero and variance one.
+func (b norm) normalize(u *Node) *Node { return Mul(Sub(u, b.mean), b.inverseDeviation()) }
+
+// apply returns the batch norm's output for the normalized x.
+func (b norm) apply(x *Node) *Node {
+	if b.scale == nil {
+		return x
+	}
+	return Add(Mul(x, b.scale), b.offset)
+}
+
+// backward returns the gradient of u from that of the output, with x the normalized u; and those of scale and offset (nil
+// where there are none).
+func (b norm) backward(dz, x *Node) (du, dscale, doffset *Node) {
+	if b.scale != nil {
+		dscale, doffset = columnSum(Mul(dz, x)), columnSum(dz)
+		dz = Mul(dz, b.scale)
+	}
+	centred := Sub(dz, Add(columnMean(dz), Mul(x, columnMean(Mul(dz, x)))))
+	return Mul(b.inverseDeviation(), centred), dscale, doffset
+}
+
+// relu6 clips to [0, 6].
+func relu6(x *Node) *Node { return ClipScalar(x, 0, 6) }
+
+// relu6Backward passes dy where z, the input of relu6, is strictly between its limits.
+func relu6Backward(dy, z *Node) *Node {
+	inside := LogicalAnd(GreaterThan(z, ScalarZero(z.Graph(), z.DType())), LessThan(z, Scalar(z.Graph(), z.DType(), 6)))
+	return Where(inside, dy, ZerosLike(dy))
+}

@@ -1,0 +1,195 @@
+package op
+
+import (
+	"fmt"
+
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"densenas/supernet/space"
+)
+
+// Form is how the training form of an operation is built.
+type Form struct {
+	Lowering Lowering
+	// Affine gives every batch norm a scale and an offset: in derived networks, not in the super network.
+	Affine bool
+}
+
+// trainingNodes are the nodes of an operation's training form, named.
+type trainingNodes struct {
+	weights []*Node // one per convolution
+	norms   []norm  // one per convolution
+	pre     []*Node // the convolutions' outputs, [rows, channels], before batch norm
+}
+
+func (f Form) nodes(o space.Op, params []*Node) trainingNodes {
+	checkCount(o, params, len(TrainingParameters(o, f.Affine)))
+	n := len(convolutions(o))
+	t := trainingNodes{weights: params[:n], norms: make([]norm, n)}
+	if f.Affine {
+		for i := range t.norms {
+			t.norms[i].scale, t.norms[i].offset = params[n+2*i], params[n+2*i+1]
+		}
+	}
+	return t
+}
+
+// restore fills in what the forward saved.
+func (t *trainingNodes) restore(o space.Op, saved []*Node) {
+	n := len(t.norms)
+	t.pre = saved[:n]
+	packed, at := saved[n], 0
+	part := func(width int) *Node {
+		at += width
+		return Slice(packed, AxisRange(), AxisRange(at-width, at))
+	}
+	for i, width := range NormWidths(o) {
+		t.norms[i].mean, t.norms[i].variance = part(width), part(width)
+	}
+}
+
+// Forward builds o's training form: x [batch, r, r, in] to y [batch, r', r', out] (the classifier: [batch, out]). Saved
+// is what [Backward] and [Output] need besides x: each convolution's output before batch norm, [rows, channels], and
+// last the batch's statistics, see [Statistics].
+func Forward(o space.Op, f Form, x *Node, params []*Node) (y *Node, saved []*Node) {
+	switch o.Kind {
+	case space.Skip:
+		return Identity(x), nil
+	case space.Classifier:
+		checkCount(o, params, 2)
+		pooled := ReduceMean(x, 1, 2)
+		return Add(product(pooled, params[0]), params[1]), []*Node{pooled}
+	}
+	t := f.nodes(o, params)
+	n, w := x.Shape().Dimensions[0], windowOf(o)
+	convolve := func(i int, pre *Node) *Node {
+		t.pre = append(t.pre, pre)
+		t.norms[i] = t.norms[i].statistics(pre)
+		return t.norms[i].apply(t.norms[i].normalize(pre))
+	}
+	switch o.Kind {
+	case space.Stem:
+		y = fromRows(relu6(convolve(0, rows(stemConvolution(f.Lowering, x, t.weights[0], w)))), n, w.out)
+	case space.Final:
+		y = fromRows(relu6(convolve(0, product(rows(x), t.weights[0]))), n, o.Resolution)
+	case space.MBConv:
+		h, i := x, 0
+		if o.Expansion > 1 {
+			h = fromRows(relu6(convolve(0, product(rows(x), t.weights[0]))), n, o.Resolution)
+			i = 1
+		}
+		// The barrier keeps the compiler from computing the taps again in every consumer.
+		spread := OptimizationBarrier(rows(depthwise(f.Lowering, h, t.weights[i], w)))
+		h2 := relu6(convolve(i, spread))
+		y = fromRows(convolve(i+1, product(h2, t.weights[i+1])), n, w.out)
+		if o.Shortcut() {
+			y = Add(y, x)
+		}
+	default:
+		panic(fmt.Errorf("op %s has no training form", o.Key()))
+	}
+	var packed []*Node
+	for _, b := range t.norms {
+		packed = append(packed, b.mean, b.variance)
+	}
+	return y, append(t.pre, Concatenate(packed, 1))
+}
+
+// Statistics returns the packed batch statistics that [Forward] saved, [1, 2·Σ channels]: for each batch norm its means,
+// then its biased variances. It is nil for operations without batch norm.
+func Statistics(o space.Op, saved []*Node) *Node {
+	if n := len(convolutions(o)); n > 0 {
+		return saved[n]
+	}
+	return nil
+}
+
+// Output builds the output of [Forward] again from what it saved, at the cost of a few elementwise operations.
+func Output(o space.Op, f Form, x *Node, params, saved []*Node) *Node {
+	switch o.Kind {
+	case space.Skip:
+		return x
+	case space.Classifier:
+		return Add(product(saved[0], params[0]), params[1])
+	}
+	t := f.nodes(o, params)
+	t.restore(o, saved)
+	last := len(t.norms) - 1
+	z := t.norms[last].apply(t.norms[last].normalize(t.pre[last]))
+	if o.Kind != space.MBConv {
+		z = relu6(z)
+	}
+	y := fromRows(z, x.Shape().Dimensions[0], o.OutResolution())
+	if o.Shortcut() {
+		y = Add(y, x)
+	}
+	return y
+}
+
+// Backward returns the gradient of x and those of the parameters, in their order, from dy, the gradient of [Forward]'s
+// output. A stem's input gradient is nil: nothing learns from it.
+func Backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node, grads []*Node) {
+	switch o.Kind {
+	case space.Skip:
+		return Identity(dy), nil
+	case space.Classifier:
+		pooled := saved[0]
+		d := x.Shape().Dimensions
+		spread := MulScalar(productTB(dy, params[0]), 1/float64(d[1]*d[2]))
+		return BroadcastToShape(Reshape(spread, d[0], 1, 1, d[3]), x.Shape()), []*Node{productTA(pooled, dy), columnSum(dy)}
+	}
+	t := f.nodes(o, params)
+	t.restore(o, saved)
+	n, w := x.Shape().Dimensions[0], windowOf(o)
+	count := len(t.norms)
+	grads = make([]*Node, len(params))
+	normal := make([]*Node, count) // normalized pre-activations
+	for i, b := range t.norms {
+		normal[i] = b.normalize(t.pre[i])
+	}
+	// through passes a gradient back through batch norm i, and first through its relu6 where it has one.
+	through := func(i int, d *Node, clipped bool) *Node {
+		if clipped {
+			d = relu6Backward(d, t.norms[i].apply(normal[i]))
+		}
+		du, dscale, doffset := t.norms[i].backward(d, normal[i])
+		if f.Affine {
+			grads[count+2*i], grads[count+2*i+1] = dscale, doffset
+		}
+		return du
+	}
+	activation := func(i int) *Node { return relu6(t.norms[i].apply(normal[i])) }
+	switch o.Kind {
+	case space.Stem:
+		du := through(0, rows(dy), true)
+		grads[0] = Reshape(productTA(stemColumns(x, w), du), params[0].Shape().Dimensions...)
+		return nil, grads
+	case space.Final:
+		du := through(0, rows(dy), true)
+		grads[0] = productTA(rows(x), du)
+		return fromRows(productTB(du, t.weights[0]), n, o.Resolution), grads
+	case space.MBConv:
+	default:
+		panic(fmt.Errorf("op %s has no training form", o.Key()))
+	}
+	spread := count - 2 // the depthwise convolution
+	du3 := through(spread+1, rows(dy), false)
+	grads[spread+1] = productTA(activation(spread), du3)
+	du2 := fromRows(through(spread, productTB(du3, t.weights[spread+1]), true), n, w.out)
+	h := x
+	if o.Expansion > 1 {
+		h = fromRows(activation(0), n, o.Resolution)
+	}
+	grads[spread] = depthwiseKernelGradient(f.Lowering, h, du2, w)
+	dh := OptimizationBarrier(rows(depthwiseInputGradient(f.Lowering, du2, t.weights[spread], w)))
+	if o.Expansion > 1 {
+		du1 := through(0, dh, true)
+		grads[0] = productTA(rows(x), du1)
+		dh = productTB(du1, t.weights[0])
+	}
+	dx = fromRows(dh, n, o.Resolution)
+	if o.Shortcut() {
+		dx = Add(dx, dy)
+	}
+	return dx, grads
+}
