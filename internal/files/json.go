@@ -39,7 +39,7 @@ func DecodeJSON(name string, data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		var typeError *json.UnmarshalTypeError
 		if errors.As(err, &typeError) {
-			return ErrorAt(name, data, typeError.Offset, "%sa %s does not fit here, expected %s", at(typeError.Field), clip(typeError.Value), typeError.Type)
+			return ErrorAt(name, data, typeError.Offset, "%s%s does not fit, expected %s", at(typeError.Field), typeError.Value, typeName(typeError.Type))
 		}
 		return exit.BadInput("%s: %w", name, err)
 	}
@@ -275,6 +275,14 @@ func expectation(k reflect.Kind) string {
 		return "a list"
 	}
 	return "an object"
+}
+
+// typeName names a type for a message.
+func typeName(t reflect.Type) string {
+	if t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 {
+		return "a whole number (" + t.Kind().String() + ")"
+	}
+	return expectation(t.Kind())
 }
 
 // at prefixes a message with the path of the value, if there is one.

@@ -1,0 +1,64 @@
+package files
+
+import (
+	"strings"
+	"testing"
+
+	"densenas/internal/exit"
+)
+
+type settings struct {
+	Header `yaml:",inline"`
+	Epochs int      `yaml:"epochs"`
+	Rate   float64  `yaml:"rate"`
+	Names  []string `yaml:"names"`
+}
+
+func TestDecodeYAMLKeepsDefaults(t *testing.T) {
+	v := settings{Epochs: 150, Rate: 0.2}
+	if err := DecodeYAML("c.yaml", []byte("# mine\nrate: 0.1\nnames: [a, b]\n"), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Epochs != 150 || v.Rate != 0.1 || len(v.Names) != 2 {
+		t.Errorf("decoded %+v", v)
+	}
+}
+
+func TestDecodeYAMLRefuses(t *testing.T) {
+	for _, c := range []struct{ name, data, want string }{
+		{"empty", "# nothing\n", `c.yaml: is empty; write it again`},
+		{"unknown", "epochs: 1\nrates: 2\n", `c.yaml:2: field rates is unknown; is it misspelled, or the file of another version?`},
+		{"doubled", "epochs: 1\nepochs: 2\n", `c.yaml:2: mapping key "epochs" already defined at line 1`},
+		{"type", "rate: fast\n", "c.yaml:1: cannot unmarshal !!str `fast` into float64"},
+		{"syntax", "epochs: [1,\n", `c.yaml:1: did not find expected node content`},
+		{"alias", "names: &a [x]\nother: *a\n", `c.yaml:1:8: anchors and aliases are not read here; write the value out`},
+		{"two documents", "rate: 1\n---\nrate: 2\n", `c.yaml: has more than one YAML document; keep one`},
+		{"deep", "names: " + strings.Repeat("[", 100) + strings.Repeat("]", 100), `c.yaml:1:71: nested deeper than 64; is it the right file?`},
+		{"large", strings.Repeat("#", maxYAML+1), `c.yaml: larger than 1 MiB, the most that this kind of file may have; is it the right file?`},
+	} {
+		var v settings
+		err := DecodeYAML("c.yaml", []byte(c.data), &v)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: error %v\nwant %s", c.name, err, c.want)
+		}
+		if exit.Code(err) != exit.CodeBadInput {
+			t.Errorf("%s: exit code %d", c.name, exit.Code(err))
+		}
+	}
+}
+
+func FuzzDecodeYAML(f *testing.F) {
+	for _, seed := range []string{"epochs: 3\nrate: 1e-3\nnames: [a]\n", "names: &a [*a]\n", "? a\n: b\n", "--- |\n x\n", "{epochs: 1, <<: {rate: 2}}", "rate: .nan", "\t", "!!binary x"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v settings
+		if err := DecodeYAMLKind("c.yaml", data, "k", 1, &v); err != nil {
+			if exit.Code(err) != exit.CodeBadInput || !strings.HasPrefix(err.Error(), "c.yaml:") {
+				t.Fatalf("error without place: %v", err)
+			}
+		} else if v.Kind != "k" || v.SchemaVersion != 1 {
+			t.Fatalf("accepted %+v", v)
+		}
+	})
+}
