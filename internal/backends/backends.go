@@ -1,0 +1,173 @@
+package backends
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+
+	"densenas/internal/exit"
+)
+
+// Usage is the help text of a --backend flag.
+const Usage = "runtime: auto, go, xla, xla:PATH (a PJRT plugin file) or xla:cuda"
+
+// Names of the runtimes, as tables and run folders record them.
+const (
+	Go  = "go"
+	XLA = "xla"
+)
+
+// Backend is an open runtime. Close it by Finalize.
+type Backend struct {
+	compute.Backend
+
+	// Name is [Go] or [XLA].
+	Name string
+	// Version names the modules behind the runtime, such as "gomlx v0.28.0, go-xla v0.3.0".
+	Version string
+	// Plugin describes the PJRT plugin: file name, PJRT version and size. Empty for go.
+	Plugin string
+	// PluginPath is the plugin's file. Empty for go.
+	PluginPath string
+	// Why says in one line what was opened and, for auto, the reason.
+	Why string
+}
+
+// Options of [OpenWith]. The zero value is the default.
+type Options struct {
+	// Threads limits the threads that execute operations, at most the number of processors; 0 (the default) sets no
+	// limit. The limit holds for the whole process from then on: go lowers GOMAXPROCS; xla, on Linux only, binds every
+	// thread of the process to as many processors, and must be the first opened in the process.
+	Threads int
+
+	// Training tunes XLA's CPU scheduler for large graphs with many temporaries, as forward and backward in one
+	// executable have, unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
+	Training bool
+}
+
+// Open opens the runtime that spec names, with the default options.
+//
+// An unknown or missing runtime is bad input (see [exit.BadInput]), with the way out in its message.
+func Open(spec string) (Backend, error) { return OpenWith(spec, Options{}) }
+
+// OpenWith opens the runtime that spec names. Errors are those of [Open].
+func OpenWith(spec string, options Options) (Backend, error) {
+	if err := Check(spec, options); err != nil {
+		return Backend{}, err
+	}
+	kind, argument, _ := strings.Cut(spec, ":")
+	switch kind {
+	case Go:
+		return openGo(options, "go, as asked for")
+	case XLA:
+		plugin, err := resolve(argument)
+		if err != nil {
+			return Backend{}, err
+		}
+		return openXLA(plugin, options, fmt.Sprintf("xla with %s, as asked for", plugin))
+	default:
+		if missing := xlaMissing(); missing != "" {
+			return openGo(options, "go, because "+missing)
+		}
+		plugin, err := FindPlugin(CPU)
+		if err != nil {
+			return openGo(options, "go, because "+err.Error())
+		}
+		backend, err := openXLA(plugin, options, "xla, because its CPU plugin was found: "+plugin)
+		if err != nil {
+			return openGo(options, "go, because "+err.Error())
+		}
+		return backend, nil
+	}
+}
+
+// Check says, without opening anything, whether spec and options are well formed and the runtime is there.
+func Check(spec string, options Options) error {
+	kind, argument, hasArgument := strings.Cut(spec, ":")
+	known := kind == "auto" || kind == Go || kind == XLA
+	if !known || hasArgument && (kind != XLA || argument == "") {
+		return exit.BadInput("unknown backend %q: use auto, go, xla, xla:PATH or xla:cuda", spec)
+	}
+	if processors := runtime.NumCPU(); options.Threads < 0 || options.Threads > processors {
+		return exit.BadInput("%d threads asked for, but this process may use 1 to %d processors; give a number in that range, or 0 for no limit", options.Threads, processors)
+	}
+	if kind != XLA {
+		return nil
+	}
+	if missing := xlaMissing(); missing != "" {
+		return exit.BadInput("backend %q is not there: %s; use the backend go, or build with cgo and without the tag noxla", spec, missing)
+	}
+	_, err := resolve(argument)
+	return err
+}
+
+// resolve turns what follows "xla:" into the path of a plugin.
+func resolve(argument string) (string, error) {
+	switch argument {
+	case "":
+		path, err := FindPlugin(CPU)
+		if err != nil {
+			return "", exit.BadInput("backend xla: %w; get it by `make xla`, or name a plugin by xla:PATH", err)
+		}
+		return path, nil
+	case string(CUDA):
+		path, err := FindPlugin(CUDA)
+		if err != nil {
+			return "", exit.BadInput("backend xla:cuda: %w; get it by `sh scripts/xla.sh cuda`, or name a plugin by xla:PATH", err)
+		}
+		return path, nil
+	}
+	path, err := filepath.Abs(argument)
+	if err != nil {
+		return "", exit.BadInput("backend xla:%s: %w", argument, err)
+	}
+	if strings.Contains(path, ",") {
+		return "", exit.BadInput("backend xla:%s: the runtime cannot load a plugin whose path contains a comma; move or link it elsewhere", argument)
+	}
+	if err := checkFile(path); err != nil {
+		return "", exit.BadInput("backend xla:%s: %w; name a PJRT plugin file, or get one by `make xla`", argument, err)
+	}
+	return path, nil
+}
+
+// openGo opens the pure-Go backend. Its own option for parallelism prints to standard output, where data goes, so
+// that the limit is set for the Go runtime instead, which the backend follows.
+func openGo(options Options, why string) (Backend, error) {
+	if options.Threads > 0 {
+		runtime.GOMAXPROCS(options.Threads)
+	}
+	backend, err := gobackend.New("")
+	if err != nil {
+		return Backend{}, fmt.Errorf("open backend go: %w", err)
+	}
+	return Backend{
+		Backend: backend,
+		Name:    Go,
+		Version: versions("github.com/gomlx/gomlx", "github.com/gomlx/compute"),
+		Why:     why,
+	}, nil
+}
+
+// versions lists the versions that the named modules have in this program, as "gomlx v0.28.0, compute v0.1.0".
+func versions(modules ...string) string {
+	found := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			found[module.Path] = module.Version
+		}
+	}
+	var texts []string
+	for _, module := range modules {
+		version := found[module]
+		if version == "" {
+			version = "unknown"
+		}
+		texts = append(texts, module[strings.LastIndexByte(module, '/')+1:]+" "+version)
+	}
+	return strings.Join(texts, ", ")
+}

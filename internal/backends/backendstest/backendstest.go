@@ -1,0 +1,49 @@
+// Package backendstest runs a test on every runtime that this machine has.
+package backendstest
+
+import (
+	"os"
+	"testing"
+
+	"densenas/internal/backends"
+)
+
+// Require is the environment variable that, when not empty, makes a missing XLA plugin a failure instead of a skipped
+// test.
+const Require = "DENSENAS_REQUIRE_XLA"
+
+// Each runs f as a subtest on the pure-Go backend and on XLA. Where XLA has no plugin its subtest is skipped, saying
+// how to get one, or fails if [Require] is set. The backend is closed after the subtest.
+func Each(t *testing.T, f func(t *testing.T, backend backends.Backend)) {
+	t.Helper()
+	t.Run(backends.Go, func(t *testing.T) { f(t, open(t, backends.Go)) })
+	t.Run(backends.XLA, func(t *testing.T) { f(t, XLA(t)) })
+}
+
+// Go opens the pure-Go backend until the end of the test.
+func Go(t testing.TB) backends.Backend {
+	t.Helper()
+	return open(t, backends.Go)
+}
+
+// XLA opens XLA on the CPU until the end of the test, or skips it as [Each] does.
+func XLA(t testing.TB) backends.Backend {
+	t.Helper()
+	if err := backends.Check(backends.XLA, backends.Options{}); err != nil {
+		if os.Getenv(Require) != "" {
+			t.Fatalf("%s is set: %v", Require, err)
+		}
+		t.Skipf("no XLA here: %v", err)
+	}
+	return open(t, backends.XLA)
+}
+
+func open(t testing.TB, spec string) backends.Backend {
+	t.Helper()
+	backend, err := backends.Open(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(backend.Finalize)
+	return backend
+}

@@ -1,0 +1,189 @@
+package backends
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Accelerator is what a PJRT plugin computes on.
+type Accelerator string
+
+const (
+	CPU  Accelerator = "cpu"
+	CUDA Accelerator = "cuda"
+)
+
+// pluginPaths is the environment variable that replaces the folders that plugins are looked up in, separated as in
+// PATH.
+const pluginPaths = "PJRT_PLUGIN_LIBRARY_PATH"
+
+// pluginName matches the file names that go-xla takes for plugins; the first or second group is the plugin's name.
+var pluginName = regexp.MustCompile(`^(?:pjrt_c_api_(.+)_plugin|pjrt[-_]plugin[-_](.+))\.(?:so|dylib|dll)$`)
+
+// FindPlugin looks for the plugin of an accelerator where go-xla looks, in its order: the folders of
+// PJRT_PLUGIN_LIBRARY_PATH alone where that is set; else go-xla's folder of the user, /usr/local/lib/go-xla, and the
+// folders of the system's loader. In a folder "cpu" precedes "cpu_v0.98", and a newer version an older one.
+//
+// Only names are looked at: go-xla's own search loads every candidate, and fails on a broken one.
+func FindPlugin(accelerator Accelerator) (string, error) {
+	folders := pluginFolders()
+	for _, folder := range folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			continue // most of the folders do not exist
+		}
+		best, bestVersion := "", []int(nil)
+		for _, entry := range entries {
+			match := pluginName.FindStringSubmatch(entry.Name())
+			if match == nil {
+				continue
+			}
+			name, version, versioned := strings.Cut(cmp.Or(match[1], match[2]), "_v")
+			path := filepath.Join(folder, entry.Name())
+			if name != string(accelerator) || checkFile(path) != nil {
+				continue
+			}
+			if !versioned {
+				return path, nil
+			}
+			if parsed := parseVersion(version); best == "" || slices.Compare(parsed, bestVersion) > 0 {
+				best, bestVersion = path, parsed
+			}
+		}
+		if best != "" {
+			return best, nil
+		}
+	}
+	where := "go-xla's plugin folder"
+	if folder := PluginFolder(); folder != "" {
+		where = folder
+	}
+	if value, set := os.LookupEnv(pluginPaths); set {
+		where = pluginPaths + "=" + value
+	}
+	return "", fmt.Errorf("no %s plugin for XLA in %s", strings.ToUpper(string(accelerator)), where)
+}
+
+// parseVersion splits "0.98.0" into numbers; what is no number counts as 0.
+func parseVersion(text string) []int {
+	var numbers []int
+	for part := range strings.SplitSeq(text, ".") {
+		number, _ := strconv.Atoi(part)
+		numbers = append(numbers, number)
+	}
+	return numbers
+}
+
+// PluginFolder is the user's own plugin folder of go-xla, where its installer puts plugins; empty where the user has
+// no home folder.
+func PluginFolder() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	switch runtime.GOOS {
+	case "darwin":
+		return filepath.Join(home, "Library", "Application Support", "go-xla")
+	case "windows":
+		return filepath.Join(home, "AppData", "Local", "go-xla")
+	default:
+		return filepath.Join(home, ".local", "lib", "go-xla")
+	}
+}
+
+// pluginFolders lists where plugins are looked up.
+func pluginFolders() []string {
+	if value, set := os.LookupEnv(pluginPaths); set {
+		return slices.DeleteFunc(filepath.SplitList(value), func(folder string) bool { return folder == "" })
+	}
+	var folders []string
+	if own := PluginFolder(); own != "" {
+		folders = append(folders, own, filepath.Join(own, "nvidia"))
+	}
+	if runtime.GOOS == "windows" {
+		return folders
+	}
+	folders = append(folders, "/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia")
+	for _, variable := range []string{"DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH"} {
+		if variable == "DYLD_LIBRARY_PATH" && runtime.GOOS != "darwin" {
+			continue
+		}
+		for _, folder := range filepath.SplitList(os.Getenv(variable)) {
+			if filepath.IsAbs(folder) {
+				folders = append(folders, folder)
+			}
+		}
+	}
+	return append(folders, loaderFolders("/etc/ld.so.conf", 0)...)
+}
+
+// loaderFolders reads the folders that a configuration of the system's loader names, following its includes to a
+// small depth. What cannot be read names none.
+func loaderFolders(path string, depth int) []string {
+	file, err := os.Open(path)
+	if err != nil || depth > 4 {
+		return nil
+	}
+	defer file.Close()
+	var folders []string
+	lines := bufio.NewScanner(io.LimitReader(file, 1<<20))
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if pattern, include := strings.CutPrefix(line, "include "); include {
+			pattern = strings.TrimSpace(pattern)
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(filepath.Dir(path), pattern)
+			}
+			paths, _ := filepath.Glob(pattern) // a malformed pattern includes nothing
+			for _, included := range paths {
+				folders = append(folders, loaderFolders(included, depth+1)...)
+			}
+		} else if filepath.IsAbs(line) {
+			folders = append(folders, line)
+		}
+	}
+	return folders
+}
+
+// checkFile says why path is no regular, non-empty file.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file", path)
+	case info.Size() == 0:
+		return fmt.Errorf("%s is empty", path)
+	}
+	return nil
+}
+
+// PluginDigest is the SHA-256 of the plugin's file in hexadecimal; empty for a backend without one. It reads the whole
+// file, a few hundred megabytes.
+func (b Backend) PluginDigest() (string, error) {
+	if b.PluginPath == "" {
+		return "", nil
+	}
+	file, err := os.Open(b.PluginPath)
+	if err != nil {
+		return "", fmt.Errorf("read XLA plugin: %w", err)
+	}
+	defer file.Close()
+	digest := sha256.New()
+	if _, err := io.Copy(digest, file); err != nil {
+		return "", fmt.Errorf("read XLA plugin: %w", err)
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
+}

@@ -1,0 +1,61 @@
+//go:build cgo && !noxla && ((linux && (amd64 || arm64)) || (darwin && arm64) || (windows && amd64))
+
+package backends
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+	"k8s.io/klog/v2"
+
+	"densenas/internal/exit"
+)
+
+// trainingFlags keeps one temporary of a large graph alive instead of all of them.
+const trainingFlags = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+
+// xlaMissing says why this program has no XLA; empty where it has.
+func xlaMissing() string { return "" }
+
+// quiet keeps go-xla's and the plugin's remarks off standard error: errors come back as errors.
+var quiet = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
+
+func openXLA(plugin string, options Options, why string) (Backend, error) {
+	quiet()
+	xla.EnableAutoInstall(false)
+	if options.Training && os.Getenv("XLA_FLAGS") == "" {
+		if err := os.Setenv("XLA_FLAGS", trainingFlags); err != nil {
+			return Backend{}, fmt.Errorf("open backend xla: %w", err)
+		}
+	}
+	if options.Threads > 0 {
+		if err := bindThreads(options.Threads); err != nil {
+			return Backend{}, fmt.Errorf("limit xla to %d threads: %w", options.Threads, err)
+		}
+	}
+	backend, err := xla.New(plugin)
+	if err != nil {
+		return Backend{}, exit.BadInput("XLA cannot use the plugin %s: %s; get one that it can use by `make xla`, or use the backend go", plugin, exit.OneLine(err.Error()))
+	}
+	description := filepath.Base(plugin)
+	if loaded, err := pjrt.GetPlugin(plugin); err == nil {
+		major, minor := loaded.Version()
+		description += fmt.Sprintf(", PJRT %d.%d", major, minor)
+	}
+	if info, err := os.Stat(plugin); err == nil {
+		description += fmt.Sprintf(", %d bytes", info.Size())
+	}
+	return Backend{
+		Backend:    backend,
+		Name:       XLA,
+		Version:    versions("github.com/gomlx/gomlx", "github.com/gomlx/go-xla"),
+		Plugin:     description,
+		PluginPath: plugin,
+		Why:        why,
+	}, nil
+}
