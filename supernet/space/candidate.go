@@ -1,0 +1,47 @@
+package space
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Candidate is one operation that a layer can choose, before the layer's place gives it widths, stride and resolution: an
+// MBConv with its kernel and expansion, or a Skip (both zero).
+type Candidate struct {
+	Kind              Kind
+	Kernel, Expansion int
+}
+
+// String is the candidate as text: mbconv_k3_t6 or skip.
+func (c Candidate) String() string {
+	if c.Kind != MBConv {
+		return string(c.Kind)
+	}
+	return fmt.Sprintf("%s_k%d_t%d", c.Kind, c.Kernel, c.Expansion)
+}
+
+// ParseCandidate reads what String writes, and only that.
+func ParseCandidate(text string) (Candidate, error) {
+	c := Candidate{Kind: Skip}
+	if strings.HasPrefix(text, string(MBConv)) {
+		c.Kind = MBConv
+		if _, err := fmt.Sscanf(text, "mbconv_k%d_t%d", &c.Kernel, &c.Expansion); err != nil {
+			return Candidate{}, fmt.Errorf("unknown candidate %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6) and skip", text)
+		}
+		if err := checkKernel(c.Kernel, 3); err != nil {
+			return Candidate{}, fmt.Errorf("candidate %.40q: %w", text, err)
+		}
+		if c.Expansion < 1 || c.Expansion > MaxExpansion {
+			return Candidate{}, fmt.Errorf("candidate %.40q: expansion is %d, allowed is 1 to %d", text, c.Expansion, MaxExpansion)
+		}
+	}
+	if c.String() != text {
+		return Candidate{}, fmt.Errorf("unknown candidate %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6) and skip", text)
+	}
+	return c, nil
+}
+
+// at places the candidate in a network.
+func (c Candidate) at(in, out, stride, resolution int) Op {
+	return Op{Kind: c.Kind, Kernel: c.Kernel, Expansion: c.Expansion, In: in, Out: out, Stride: stride, Resolution: resolution}
+}

@@ -1,0 +1,236 @@
+package space
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func load(t testing.TB, name string) *Space {
+	t.Helper()
+	s, err := Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// The published figures of the mbv2 space.
+func TestMbv2IsThePublishedSpace(t *testing.T) {
+	s := load(t, "mbv2")
+	var widths, strides, stages, layers []int
+	for _, b := range s.Blocks {
+		widths, strides = append(widths, b.Width), append(strides, b.Stride)
+		stages, layers = append(stages, b.Stage), append(layers, b.Layers)
+	}
+	for _, c := range []struct {
+		what      string
+		got, want []int
+	}{
+		{"widths", widths, []int{16, 24, 32, 40, 48, 56, 64, 72, 96, 112, 128, 160, 176, 192, 320, 352, 384}},
+		{"strides", strides, []int{2, 4, 8, 8, 8, 16, 16, 16, 16, 16, 16, 32, 32, 32, 32, 32, 32}},
+		{"stages", stages, []int{0, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6}},
+		{"layers", layers, []int{0, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 0, 0, 0}},
+	} {
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.what, diff)
+		}
+	}
+	if got := s.Paths(); got != 15456 {
+		t.Errorf("%d paths of blocks, published are 15456", got)
+	}
+	if got := float64(s.WithClasses(100).Weights()) / 1e6; got < 90.425 || got >= 90.435 {
+		t.Errorf("%.3f M weights with 100 classes, published are 90.43 M", got)
+	}
+	if s.Forward != 4 || s.Final != (FinalLayer{Width: 1984, Stage: 7}) || s.Stem != (StemLayer{Kernel: 3, Width: 16, Stride: 2}) {
+		t.Errorf("forward %d, final %+v, stem %+v", s.Forward, s.Final, s.Stem)
+	}
+	incoming := []int{0, 1, 1, 2, 3, 3, 4, 4, 3, 4, 4, 3, 4, 4, 3, 4, 4, 3}
+	for to, want := range incoming {
+		if got := len(s.Incoming(to)); got != want {
+			t.Errorf("%d connections enter block %d, published are %d", got, to, want)
+		}
+	}
+}
+
+// A space of which every field is valid, drawn so that all kinds of spaces come up.
+func randomSpace(r *rand.Rand) *Space {
+	for {
+		s := &Space{Name: "random", Resolution: 8 + r.IntN(60), Channels: 1 + r.IntN(3), Classes: 2 + r.IntN(9), Forward: 1 + r.IntN(4),
+			Stem: StemLayer{Kernel: 3, Width: 1 + r.IntN(16), Stride: 1 + r.IntN(2)}, First: Candidate{MBConv, 3, 1},
+			HeadCandidates:  []Candidate{{MBConv, 3, 3}, {MBConv, 5, 6}, {MBConv, 7, 2}}[:1+r.IntN(3)],
+			StackCandidates: []Candidate{{MBConv, 3, 3}, {Kind: Skip}, {MBConv, 5, 3}}[:1+r.IntN(3)]}
+		b := Block{Width: 1 + r.IntN(16), Stride: s.Stem.Stride}
+		for range 1 + r.IntN(7) {
+			s.Blocks = append(s.Blocks, b)
+			b.Width, b.Layers = 1+r.IntN(16), r.IntN(4)
+			if r.IntN(3) == 0 {
+				b.Stride *= 2
+			}
+			b.Stage += r.IntN(2)
+		}
+		last := s.Blocks[len(s.Blocks)-1]
+		s.Final = FinalLayer{Width: 1 + r.IntN(32), Stage: last.Stage + r.IntN(2)}
+		if s.Check() == nil {
+			return s
+		}
+	}
+}
+
+func TestConnectionsFollowTheRule(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 0))
+	for range 300 {
+		s := randomSpace(r)
+		n := len(s.Blocks)
+		entering := make([][]Connection, n+1)
+		count := 0
+		for from := range n {
+			if len(s.Outgoing(from)) == 0 || from > 0 && len(s.Incoming(from)) == 0 {
+				t.Fatalf("block %d of %+v lies on no path", from, s.Blocks)
+			}
+			for i, c := range s.Outgoing(from) {
+				if c.From != from || c.Outgoing != i || (i > 0 && c.To <= s.Outgoing(from)[i-1].To) {
+					t.Fatalf("outgoing connection %d of block %d is %+v", i, from, c)
+				}
+				if c.To-c.From > s.Forward {
+					t.Fatalf("%+v leads further than %d blocks", c, s.Forward)
+				}
+				stage, stride := s.Final.Stage, s.Blocks[n-1].Stride
+				if c.To < n {
+					stage, stride = s.Blocks[c.To].Stage, s.Blocks[c.To].Stride
+				}
+				if stage-s.Blocks[from].Stage > 1 || stride != c.Stride*s.Blocks[from].Stride || c.Stride > 2 || c.To == n && c.Stride != 1 {
+					t.Fatalf("%+v breaks the rule", c)
+				}
+				entering[c.To] = append(entering[c.To], c)
+				count++
+			}
+		}
+		for to := range n + 1 {
+			in := s.Incoming(to)
+			count -= len(in)
+			for i, c := range in {
+				if c.Incoming != i || !cmp.Equal(c, entering[to][len(in)-1-i]) {
+					t.Fatalf("incoming connection %d of block %d is %+v, outgoing say %+v", i, to, c, entering[to])
+				}
+			}
+		}
+		if count != 0 {
+			t.Fatalf("%d connections leave blocks and enter none", count)
+		}
+	}
+}
+
+// Every op of a network's layers fits the one before it, whatever the space.
+func TestOpsChain(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 0))
+	for range 300 {
+		s := randomSpace(r)
+		stem, first := s.StemOp(), s.FirstOp()
+		if stem.Out != first.In || stem.OutResolution() != first.Resolution {
+			t.Fatalf("%s is followed by %s", stem.Key(), first.Key())
+		}
+		size := func(block int) (width, side int) {
+			if block == 0 {
+				return first.Out, first.OutResolution()
+			}
+			op := s.HeadOps(s.Incoming(block)[0])[0]
+			return op.Out, op.OutResolution()
+		}
+		for to := 1; to <= len(s.Blocks); to++ {
+			_, side := size(to)
+			for _, c := range s.Incoming(to) {
+				width, before := size(c.From)
+				for _, op := range s.HeadOps(c) {
+					if op.In != width || op.Resolution != before || op.OutResolution() != side {
+						t.Fatalf("%s stands behind %d channels at %d and before %d", op.Key(), width, before, side)
+					}
+				}
+			}
+		}
+		for _, c := range s.Ops() {
+			if err := c.Op.Check(); err != nil {
+				t.Fatalf("%s: %v", c.Op.Key(), err)
+			}
+			if op, err := ParseKey(c.Op.Key()); err != nil || op != c.Op {
+				t.Fatalf("%s reads as %+v, %v", c.Op.Key(), op, err)
+			}
+		}
+	}
+}
+
+func TestOpsCountsEveryPlaceOnce(t *testing.T) {
+	s := load(t, "mbv2")
+	seen, places := map[Op]bool{}, 0
+	for _, c := range s.Ops() {
+		if seen[c.Op] {
+			t.Errorf("%s is listed twice", c.Op.Key())
+		}
+		seen[c.Op] = true
+		places += c.Count
+	}
+	// Stem, first block, 51 connections of six head candidates, 39 stacked layers of seven, three final convolutions, classifier.
+	if want := 2 + 51*6 + 39*7 + 3 + 1; places != want {
+		t.Errorf("%d places, want %d", places, want)
+	}
+}
+
+func TestPathsAgreeWithWalking(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 0))
+	for range 100 {
+		s := randomSpace(r)
+		var walk func(from int) int64
+		walk = func(from int) (n int64) {
+			if from == len(s.Blocks) {
+				return 1
+			}
+			for _, c := range s.Outgoing(from) {
+				n += walk(c.To)
+			}
+			return n
+		}
+		if got, want := s.Paths(), walk(0); got != want {
+			t.Fatalf("%d paths, walking finds %d", got, want)
+		}
+	}
+	dense := randomSpace(r)
+	dense.Forward, dense.Final.Stage = MaxBlocks, 0
+	dense.Blocks = make([]Block, MaxBlocks)
+	for i := range dense.Blocks {
+		dense.Blocks[i] = Block{Width: 8, Stride: dense.Stem.Stride}
+	}
+	if err := dense.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if got := dense.Paths(); got != 1<<63-1 {
+		t.Errorf("%d paths, more than fit are reported as the largest number", got)
+	}
+}
+
+func TestWithResolutionAndClassesLeaveTheOriginal(t *testing.T) {
+	s := load(t, "mbv2")
+	before := s.Fingerprint()
+	small, err := s.WithResolution(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := small.ClassifierOp().Resolution; got != 2 {
+		t.Errorf("at 64×64 the classifier pools %d×%d, want 2×2", got, got)
+	}
+	few := s.WithClasses(10)
+	few.Blocks[0].Width = 1
+	if s.Fingerprint() != before {
+		t.Error("the original changed")
+	}
+	if small.Fingerprint() == before || few.Fingerprint() == before {
+		t.Error("a changed space has the same fingerprint")
+	}
+	if load(t, "mbv2").Fingerprint() != before {
+		t.Error("the fingerprint differs from one reading to the next")
+	}
+	if _, err := s.WithResolution(16); err == nil || !strings.Contains(err.Error(), "stride") {
+		t.Errorf("a resolution below the stride gave %v", err)
+	}
+}
