@@ -14,8 +14,11 @@ import (
 // maxYAML bounds the size of a YAML text: configurations and spaces are written by hand.
 const maxYAML = 1 << 20
 
+// maxYAMLKeys bounds the keys of one mapping: the library compares each with each.
+const maxYAMLKeys = 1000
+
 // DecodeYAML decodes one YAML document into v, a pointer, strictly: an unknown or doubled field, an anchor or alias, a
-// second document, more than 1 MiB and nesting deeper than 64 are errors. Fields that are absent keep what v has, so
+// second document, more than 1 MiB, more than 1000 keys in one mapping and nesting deeper than 64 are errors. Fields that are absent keep what v has, so
 // defaults go into v before. Errors read "NAME:LINE: …".
 func DecodeYAML(name string, data []byte, v any) error {
 	if _, err := parseYAML(name, data); err != nil {
@@ -59,6 +62,20 @@ func checkYAML(name string, n *yaml.Node, depth int) error {
 	}
 	if depth > maxDepth {
 		return exit.BadInput("%s:%d:%d: nested deeper than %d; is it the right file?", name, n.Line, n.Column, maxDepth)
+	}
+	if n.Kind == yaml.MappingNode {
+		if len(n.Content)/2 > maxYAMLKeys {
+			return exit.BadInput("%s:%d:%d: more than %d keys in one mapping; is it the right file?", name, n.Line, n.Column, maxYAMLKeys)
+		}
+		// The library finds doubled keys too, but builds one message for every pair of them.
+		lines := map[string]int{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line, doubled := lines[key.Value]; doubled && key.Kind == yaml.ScalarNode {
+				return exit.BadInput("%s:%d:%d: %s stands there twice, first in line %d; remove one", name, key.Line, key.Column, clip(key.Value), line)
+			}
+			lines[key.Value] = key.Line
+		}
 	}
 	for _, inner := range n.Content {
 		if err := checkYAML(name, inner, depth+1); err != nil {

@@ -28,12 +28,13 @@ func TestDecodeYAMLRefuses(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"empty", "# nothing\n", `c.yaml: is empty; write it again`},
 		{"unknown", "epochs: 1\nrates: 2\n", `c.yaml:2: field rates is unknown; is it misspelled, or the file of another version?`},
-		{"doubled", "epochs: 1\nepochs: 2\n", `c.yaml:2: mapping key "epochs" already defined at line 1`},
+		{"doubled", "epochs: 1\nepochs: 2\n", `c.yaml:2:1: "epochs" stands there twice, first in line 1; remove one`},
 		{"type", "rate: fast\n", "c.yaml:1: cannot unmarshal !!str `fast` into float64"},
 		{"syntax", "epochs: [1,\n", `c.yaml:1: did not find expected node content`},
 		{"alias", "names: &a [x]\nother: *a\n", `c.yaml:1:8: anchors and aliases are not read here; write the value out`},
 		{"two documents", "rate: 1\n---\nrate: 2\n", `c.yaml: has more than one YAML document; keep one`},
 		{"deep", "names: " + strings.Repeat("[", 100) + strings.Repeat("]", 100), `c.yaml:1:71: nested deeper than 64; is it the right file?`},
+		{"many keys", "names:\n" + strings.Repeat(" a: 1\n", 100000), `c.yaml:2:2: more than 1000 keys in one mapping; is it the right file?`},
 		{"large", strings.Repeat("#", maxYAML+1), `c.yaml: larger than 1 MiB, the most that this kind of file may have; is it the right file?`},
 	} {
 		var v settings
