@@ -234,3 +234,48 @@ func TestWithResolutionAndClassesLeaveTheOriginal(t *testing.T) {
 		t.Errorf("a resolution below the stride gave %v", err)
 	}
 }
+
+// What the project's own spaces promise: widths and resolutions to choose from, and sizes that fit their use.
+func TestOwnSpacesAreAsLargeAsTheySay(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		ops                 int // at most
+		paths               int64
+		resolutions, widths int     // of blocks; widths: per stage behind the first, at least
+		low, high           float64 // million multiply-adds
+	}{
+		{"tiny", 35, 20, 3, 2, 0.2, 1.65},
+		{"cifar", 220, 2000, 4, 3, 4.9, 145},
+	} {
+		s := load(t, c.name)
+		if got := len(s.Ops()); got > c.ops {
+			t.Errorf("%s has %d distinct ops, more than %d", c.name, got, c.ops)
+		}
+		if got := s.Paths(); got < c.paths {
+			t.Errorf("%s has %d paths, fewer than %d", c.name, got, c.paths)
+		}
+		sizes, widths := map[int]bool{}, map[int]map[int]bool{}
+		for i, b := range s.Blocks {
+			sizes[s.size(i)] = true
+			if widths[b.Stage] == nil {
+				widths[b.Stage] = map[int]bool{}
+			}
+			widths[b.Stage][b.Width] = true
+		}
+		if len(sizes) != c.resolutions {
+			t.Errorf("%s has %d resolutions, want %d", c.name, len(sizes), c.resolutions)
+		}
+		for stage, w := range widths {
+			if stage > 0 && len(w) < c.widths {
+				t.Errorf("stage %d of %s has %d widths, fewer than %d", stage, c.name, len(w), c.widths)
+			}
+		}
+		r := rand.New(rand.NewPCG(10, 0))
+		for range 500 {
+			a := randomArchitecture(r, s)
+			if got := float64(a.MultiplyAdds()) / 1e6; got < c.low || got > c.high {
+				t.Errorf("%s has a network of %.2f M multiply-adds, outside %g to %g", c.name, got, c.low, c.high)
+			}
+		}
+	}
+}
