@@ -1,7 +1,11 @@
 package backends
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -10,6 +14,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 
+	"densenas/internal/backends/plugin"
 	"densenas/internal/exit"
 )
 
@@ -65,20 +70,20 @@ func OpenWith(spec string, options Options) (Backend, error) {
 	case Go:
 		return openGo(options, "go, as asked for")
 	case XLA:
-		plugin, err := resolve(argument)
+		path, err := resolve(argument)
 		if err != nil {
 			return Backend{}, err
 		}
-		return openXLA(plugin, options, fmt.Sprintf("xla with %s, as asked for", plugin))
+		return openXLA(path, options, fmt.Sprintf("xla with %s, as asked for", path))
 	default:
 		if missing := xlaMissing(); missing != "" {
 			return openGo(options, "go, because "+missing)
 		}
-		plugin, err := FindPlugin(CPU)
+		path, err := plugin.Find(plugin.CPU)
 		if err != nil {
 			return openGo(options, "go, because "+err.Error())
 		}
-		backend, err := openXLA(plugin, options, "xla, because its CPU plugin was found: "+plugin)
+		backend, err := openXLA(path, options, "xla, because its CPU plugin was found: "+path)
 		if err != nil {
 			return openGo(options, "go, because "+err.Error())
 		}
@@ -110,13 +115,13 @@ func Check(spec string, options Options) error {
 func resolve(argument string) (string, error) {
 	switch argument {
 	case "":
-		path, err := FindPlugin(CPU)
+		path, err := plugin.Find(plugin.CPU)
 		if err != nil {
 			return "", exit.BadInput("backend xla: %w; get it by `make xla`, or name a plugin by xla:PATH", err)
 		}
 		return path, nil
-	case string(CUDA):
-		path, err := FindPlugin(CUDA)
+	case string(plugin.CUDA):
+		path, err := plugin.Find(plugin.CUDA)
 		if err != nil {
 			return "", exit.BadInput("backend xla:cuda: %w; get it by `sh scripts/xla.sh cuda`, or name a plugin by xla:PATH", err)
 		}
@@ -129,7 +134,7 @@ func resolve(argument string) (string, error) {
 	if strings.Contains(path, ",") {
 		return "", exit.BadInput("backend xla:%s: the runtime cannot load a plugin whose path contains a comma; move or link it elsewhere", argument)
 	}
-	if err := checkFile(path); err != nil {
+	if err := plugin.CheckFile(path); err != nil {
 		return "", exit.BadInput("backend xla:%s: %w; name a PJRT plugin file, or get one by `make xla`", argument, err)
 	}
 	return path, nil
@@ -170,4 +175,22 @@ func versions(modules ...string) string {
 		texts = append(texts, module[strings.LastIndexByte(module, '/')+1:]+" "+version)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// PluginDigest is the SHA-256 of the plugin's file in hexadecimal; empty for a backend without one. It reads the whole
+// file, a few hundred megabytes.
+func (b Backend) PluginDigest() (string, error) {
+	if b.PluginPath == "" {
+		return "", nil
+	}
+	file, err := os.Open(b.PluginPath)
+	if err != nil {
+		return "", fmt.Errorf("read XLA plugin: %w", err)
+	}
+	defer file.Close()
+	digest := sha256.New()
+	if _, err := io.Copy(digest, file); err != nil {
+		return "", fmt.Errorf("read XLA plugin: %w", err)
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
 }

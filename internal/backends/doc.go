@@ -1,7 +1,7 @@
 // Package backends opens the runtime that compiles and executes graphs.
 //
 // A specification names the runtime: "go" is GoMLX's own backend in pure Go, which is always there; "xla" is XLA
-// behind a PJRT plugin, a shared library that is looked up by [FindPlugin]; "auto" takes xla where a plugin for the
+// behind a PJRT plugin, a shared library that is looked up by package plugin; "auto" takes xla where a plugin for the
 // CPU is found and go elsewhere, and says which in [Backend.Why]. "xla:PATH" loads one plugin file and "xla:cuda" the
 // plugin for NVIDIA GPUs.
 //

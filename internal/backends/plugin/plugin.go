@@ -1,10 +1,10 @@
-package backends
+// Package plugin finds the PJRT plugins of XLA, shared libraries that are loaded while a program runs, by the names and
+// in the folders that go-xla uses. It loads nothing and links no runtime.
+package plugin
 
 import (
 	"bufio"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -24,34 +24,33 @@ const (
 	CUDA Accelerator = "cuda"
 )
 
-// pluginPaths is the environment variable that replaces the folders that plugins are looked up in, separated as in
+// PathsVariable is the environment variable that replaces the folders that plugins are looked up in, separated as in
 // PATH.
-const pluginPaths = "PJRT_PLUGIN_LIBRARY_PATH"
+const PathsVariable = "PJRT_PLUGIN_LIBRARY_PATH"
 
-// pluginName matches the file names that go-xla takes for plugins; the first or second group is the plugin's name.
-var pluginName = regexp.MustCompile(`^(?:pjrt_c_api_(.+)_plugin|pjrt[-_]plugin[-_](.+))\.(?:so|dylib|dll)$`)
+// fileName matches the file names that go-xla takes for plugins; the first or second group is the plugin's name.
+var fileName = regexp.MustCompile(`^(?:pjrt_c_api_(.+)_plugin|pjrt[-_]plugin[-_](.+))\.(?:so|dylib|dll)$`)
 
-// FindPlugin looks for the plugin of an accelerator where go-xla looks, in its order: the folders of
+// Find looks for the plugin of an accelerator where go-xla looks, in its order: the folders of
 // PJRT_PLUGIN_LIBRARY_PATH alone where that is set; else go-xla's folder of the user, /usr/local/lib/go-xla, and the
 // folders of the system's loader. In a folder "cpu" precedes "cpu_v0.98", and a newer version an older one.
 //
 // Only names are looked at: go-xla's own search loads every candidate, and fails on a broken one.
-func FindPlugin(accelerator Accelerator) (string, error) {
-	folders := pluginFolders()
-	for _, folder := range folders {
+func Find(accelerator Accelerator) (string, error) {
+	for _, folder := range folders() {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			continue // most of the folders do not exist
 		}
 		best, bestVersion := "", []int(nil)
 		for _, entry := range entries {
-			match := pluginName.FindStringSubmatch(entry.Name())
+			match := fileName.FindStringSubmatch(entry.Name())
 			if match == nil {
 				continue
 			}
 			name, version, versioned := strings.Cut(cmp.Or(match[1], match[2]), "_v")
 			path := filepath.Join(folder, entry.Name())
-			if name != string(accelerator) || checkFile(path) != nil {
+			if name != string(accelerator) || CheckFile(path) != nil {
 				continue
 			}
 			if !versioned {
@@ -66,11 +65,11 @@ func FindPlugin(accelerator Accelerator) (string, error) {
 		}
 	}
 	where := "go-xla's plugin folder"
-	if folder := PluginFolder(); folder != "" {
+	if folder := Folder(); folder != "" {
 		where = folder
 	}
-	if value, set := os.LookupEnv(pluginPaths); set {
-		where = pluginPaths + "=" + value
+	if value, set := os.LookupEnv(PathsVariable); set {
+		where = PathsVariable + "=" + value
 	}
 	return "", fmt.Errorf("no %s plugin for XLA in %s", strings.ToUpper(string(accelerator)), where)
 }
@@ -85,9 +84,9 @@ func parseVersion(text string) []int {
 	return numbers
 }
 
-// PluginFolder is the user's own plugin folder of go-xla, where its installer puts plugins; empty where the user has
+// Folder is the user's own plugin folder of go-xla, where its installer puts plugins; empty where the user has
 // no home folder.
-func PluginFolder() string {
+func Folder() string {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return ""
@@ -102,30 +101,30 @@ func PluginFolder() string {
 	}
 }
 
-// pluginFolders lists where plugins are looked up.
-func pluginFolders() []string {
-	if value, set := os.LookupEnv(pluginPaths); set {
+// folders lists where plugins are looked up.
+func folders() []string {
+	if value, set := os.LookupEnv(PathsVariable); set {
 		return slices.DeleteFunc(filepath.SplitList(value), func(folder string) bool { return folder == "" })
 	}
-	var folders []string
-	if own := PluginFolder(); own != "" {
-		folders = append(folders, own, filepath.Join(own, "nvidia"))
+	var list []string
+	if own := Folder(); own != "" {
+		list = append(list, own, filepath.Join(own, "nvidia"))
 	}
 	if runtime.GOOS == "windows" {
-		return folders
+		return list
 	}
-	folders = append(folders, "/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia")
+	list = append(list, "/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia")
 	for _, variable := range []string{"DYLD_LIBRARY_PATH", "LD_LIBRARY_PATH"} {
 		if variable == "DYLD_LIBRARY_PATH" && runtime.GOOS != "darwin" {
 			continue
 		}
 		for _, folder := range filepath.SplitList(os.Getenv(variable)) {
 			if filepath.IsAbs(folder) {
-				folders = append(folders, folder)
+				list = append(list, folder)
 			}
 		}
 	}
-	return append(folders, loaderFolders("/etc/ld.so.conf", 0)...)
+	return append(list, loaderFolders("/etc/ld.so.conf", 0)...)
 }
 
 // loaderFolders reads the folders that a configuration of the system's loader names, following its includes to a
@@ -156,8 +155,8 @@ func loaderFolders(path string, depth int) []string {
 	return folders
 }
 
-// checkFile says why path is no regular, non-empty file.
-func checkFile(path string) error {
+// CheckFile says why path cannot be a plugin: it is no regular file, or empty.
+func CheckFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -168,22 +167,4 @@ func checkFile(path string) error {
 		return fmt.Errorf("%s is empty", path)
 	}
 	return nil
-}
-
-// PluginDigest is the SHA-256 of the plugin's file in hexadecimal; empty for a backend without one. It reads the whole
-// file, a few hundred megabytes.
-func (b Backend) PluginDigest() (string, error) {
-	if b.PluginPath == "" {
-		return "", nil
-	}
-	file, err := os.Open(b.PluginPath)
-	if err != nil {
-		return "", fmt.Errorf("read XLA plugin: %w", err)
-	}
-	defer file.Close()
-	digest := sha256.New()
-	if _, err := io.Copy(digest, file); err != nil {
-		return "", fmt.Errorf("read XLA plugin: %w", err)
-	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
 }

@@ -1,4 +1,4 @@
-package backends
+package plugin
 
 import (
 	"os"
@@ -19,7 +19,7 @@ func plugins(t *testing.T, names ...string) string {
 	return folder
 }
 
-func TestFindPluginOrder(t *testing.T) {
+func TestFindOrder(t *testing.T) {
 	none := plugins(t, "libpjrt_cpu.so", "pjrt_c_api_tpu_plugin.so")
 	versions := plugins(t, "pjrt_c_api_cpu_v0.98.0_plugin.so", "pjrt_c_api_cpu_v0.106_plugin.so", "pjrt_c_api_cuda_v13_plugin.so")
 	plain := plugins(t, "pjrt_c_api_cpu_v0.200_plugin.so", "pjrt-plugin-cpu.so")
@@ -34,8 +34,8 @@ func TestFindPluginOrder(t *testing.T) {
 		{[]string{plain, versions}, CUDA, "pjrt_c_api_cuda_v13_plugin.so"},
 		{[]string{none, "", "/no/such/folder"}, CPU, ""},
 	} {
-		t.Setenv(pluginPaths, strings.Join(test.folders, string(os.PathListSeparator)))
-		got, err := FindPlugin(test.accelerator)
+		t.Setenv(PathsVariable, strings.Join(test.folders, string(os.PathListSeparator)))
+		got, err := Find(test.accelerator)
 		if (err != nil) != (test.want == "") || test.want != "" && filepath.Base(got) != test.want {
 			t.Errorf("%s in %v: %q, %v; want %q", test.accelerator, test.folders, got, err, test.want)
 		}

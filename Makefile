@@ -1,0 +1,63 @@
+# `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint xla clean
+
+GO ?= go
+export GO
+
+# The pure-Go backend multiplies matrices about ten times faster with Go's SIMD experiment. A toolchain that does not
+# know the experiment ends in an error: ask it first.
+ifndef GOEXPERIMENT
+ifeq ($(shell GOEXPERIMENT=simd $(GO) env GOVERSION >/dev/null 2>&1 && echo yes),yes)
+export GOEXPERIMENT := simd
+endif
+endif
+
+# XLA is reached through cgo, which go switches off where there is no C compiler.
+CGO := $(shell $(GO) env CGO_ENABLED)
+ifneq ($(CGO),1)
+TAGS := -tags noxla
+endif
+
+# Packages whose tests run goroutines of their own, tested once more with the race detector.
+RACE := ./internal/... ./profiler/... ./search/dataset/...
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/profiler, bin/search and bin/report
+ifneq ($(CGO),1)
+	@echo "no C compiler: building without the XLA backend" >&2
+endif
+	$(GO) build $(TAGS) -o bin/ ./cmd/...
+
+demo: build ## Profile this machine, search on real images, report: the whole line once
+	@sh scripts/demo.sh
+
+test: lint ## Vet, lint and test, then say what was skipped
+	$(if $(CI),DENSENAS_REQUIRE_XLA=1) $(GO) run ./internal/testreport $(TAGS) ./...
+ifeq ($(CGO),1)
+	$(GO) build -tags noxla ./...
+	$(GO) run ./internal/testreport -race -short $(RACE)
+endif
+
+bench: ## Run the benchmarks
+	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+lint: ## Check the format, vet and run staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt: $$unformatted" >&2; exit 1; fi
+	$(GO) vet $(TAGS) ./...
+ifeq ($(CGO),1)
+	$(GO) vet -tags noxla ./...
+endif
+	$(GO) tool staticcheck $(TAGS) ./...
+
+xla: ## Get the plugin for XLA on the CPU, once per user
+ifneq ($(CGO),1)
+	@echo "no C compiler: the XLA backend cannot be built, so its plugin is of no use; install gcc or clang first" >&2; exit 1
+endif
+	@sh scripts/xla.sh cpu
+
+clean: ## Remove what build and demo made
+	rm -rf bin demo
