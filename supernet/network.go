@@ -1,0 +1,207 @@
+package supernet
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// Options of a super network.
+type Options struct {
+	// Batch is the number of images of a step.
+	Batch int
+	// Seed decides the initial weights.
+	Seed uint64
+	// Lowering chooses how each operation is written; nil means taps everywhere.
+	Lowering func(space.Op) op.Lowering
+	// Momentum of SGD, 0.9 in the paper.
+	Momentum float64
+	// WeightDecay is coupled L2 decay, 4e-5 in the paper.
+	WeightDecay float64
+	// NormMomentum is the share by which running statistics of batch norm move to those of a batch, 0.1 in the paper.
+	NormMomentum float64
+}
+
+// Network is the super network of a space on one device of a backend.
+type Network struct {
+	space       *space.Space
+	options     Options
+	device      device
+	executables *executables
+	stem, first *weights
+	head        [][][]*weights // block-1, incoming connection, candidate
+	stack       [][][]*weights // block-1, stacked layer, candidate
+	final       []*weights     // incoming connection
+	classifier  *weights
+}
+
+// New prepares the super network of s, whose resolution, channels and classes are those of training. Weights are drawn
+// when an operation is first sampled, and executables compiled when first called.
+func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
+	if o.Batch < 1 {
+		return nil, fmt.Errorf("batch is %d, must be at least 1", o.Batch)
+	}
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	if o.Lowering == nil {
+		o.Lowering = func(space.Op) op.Lowering { return op.Taps }
+	}
+	n := &Network{
+		space: s, options: o,
+		device:      device{backend: b, zeros: map[string]*tensors.Tensor{}},
+		executables: newExecutables(b),
+		stem:        &weights{name: "stem", op: s.StemOp()},
+		first:       &weights{name: "first", op: s.FirstOp()},
+		classifier:  &weights{name: "classifier", op: s.ClassifierOp()},
+	}
+	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {
+		ws := make([]*weights, len(ops))
+		for i, o := range ops {
+			ws[i] = &weights{name: prefix + "/" + candidates[i].String(), op: o}
+		}
+		return ws
+	}
+	for j := 1; j < len(s.Blocks); j++ {
+		var head, stack [][]*weights
+		for _, c := range s.Incoming(j) {
+			head = append(head, place(fmt.Sprintf("block%d/connection%d", j, c.Incoming), s.HeadOps(c), s.HeadCandidates))
+		}
+		for l := range s.Blocks[j].Layers {
+			stack = append(stack, place(fmt.Sprintf("block%d/layer%d", j, l), s.StackOps(j), s.StackCandidates))
+		}
+		n.head, n.stack = append(n.head, head), append(n.stack, stack)
+	}
+	for _, c := range s.Incoming(len(s.Blocks)) {
+		n.final = append(n.final, &weights{name: fmt.Sprintf("final/connection%d", c.Incoming), op: s.FinalOp(c)})
+	}
+	return n, nil
+}
+
+// Statistics returns what has been executed and compiled so far.
+func (n *Network) Statistics() Statistics {
+	s := n.executables.statistics
+	s.Calls = maps.Clone(s.Calls)
+	return s
+}
+
+// Finalize frees all device memory and executables.
+func (n *Network) Finalize() {
+	for _, w := range n.all() {
+		free(w.params...)
+		free(w.velocity...)
+		free(w.running)
+	}
+	for _, t := range n.device.zeros {
+		free(t)
+	}
+	n.executables.finalize()
+}
+
+// all lists the weights of every place, in a fixed order.
+func (n *Network) all() []*weights {
+	ws := []*weights{n.stem, n.first}
+	for j := range n.head {
+		for _, layer := range append(n.head[j][:len(n.head[j]):len(n.head[j])], n.stack[j]...) {
+			ws = append(ws, layer...)
+		}
+	}
+	return append(append(ws, n.final...), n.classifier)
+}
+
+// NamedTensor is one tensor of the super network's state.
+type NamedTensor struct {
+	Name string // such as "block3/connection1/mbconv_k3_t6/expand", with "/velocity" behind it for its momentum
+	Dims []int
+	Data []float32
+}
+
+// State reads everything that training has changed, in a fixed order; operations that were never sampled are absent.
+func (n *Network) State() ([]NamedTensor, error) {
+	var out []NamedTensor
+	for _, w := range n.all() {
+		for _, part := range w.parts() {
+			if *part.tensor == nil {
+				continue
+			}
+			data, err := tensors.CopyFlatData[float32](*part.tensor)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", part.name, err)
+			}
+			out = append(out, NamedTensor{part.name, part.dims, data})
+		}
+	}
+	return out, nil
+}
+
+// SetState replaces the state by one that [Network.State] returned for the same space. Operations that are absent start
+// anew when they are first sampled.
+func (n *Network) SetState(state []NamedTensor) error {
+	type target struct {
+		w *weights
+		part
+	}
+	targets := map[string]target{}
+	for _, w := range n.all() {
+		for _, p := range w.parts() {
+			free(*p.tensor)
+			*p.tensor = nil
+			targets[p.name] = target{w, p}
+		}
+		w.params, w.velocity = nil, nil
+	}
+	for _, t := range state {
+		to, ok := targets[t.Name]
+		if !ok {
+			return fmt.Errorf("tensor %q is not one of space %s", t.Name, n.space.Name)
+		}
+		if size(t.Dims) != len(t.Data) || fmt.Sprint(t.Dims) != fmt.Sprint(to.dims) {
+			return fmt.Errorf("tensor %q has shape %v with %d values, want %v", t.Name, t.Dims, len(t.Data), to.dims)
+		}
+		value, err := n.device.upload(t.Data, t.Dims...)
+		if err != nil {
+			return err
+		}
+		to.set(to.w, value)
+	}
+	return nil
+}
+
+// part is one tensor of an operation's weights.
+type part struct {
+	name   string
+	dims   []int
+	tensor **tensors.Tensor
+	set    func(w *weights, t *tensors.Tensor)
+}
+
+func (w *weights) parts() []part {
+	list := op.TrainingParameters(w.op, false)
+	var out []part
+	at := func(ts []*tensors.Tensor, i int) **tensors.Tensor {
+		if ts == nil {
+			return new(*tensors.Tensor)
+		}
+		return &ts[i]
+	}
+	put := func(ts *[]*tensors.Tensor, i int, t *tensors.Tensor) {
+		if *ts == nil {
+			*ts = make([]*tensors.Tensor, len(list))
+		}
+		(*ts)[i] = t
+	}
+	for i, p := range list {
+		out = append(out,
+			part{w.name + "/" + p.Name, p.Dims, at(w.params, i), func(w *weights, t *tensors.Tensor) { put(&w.params, i, t) }},
+			part{w.name + "/" + p.Name + "/velocity", p.Dims, at(w.velocity, i), func(w *weights, t *tensors.Tensor) { put(&w.velocity, i, t) }})
+	}
+	if size := op.StatisticsSize(w.op); size > 0 {
+		out = append(out, part{w.name + "/running", []int{1, size}, &w.running, func(w *weights, t *tensors.Tensor) { w.running = t }})
+	}
+	return out
+}
