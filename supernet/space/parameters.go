@@ -16,6 +16,10 @@ const (
 	maxParametersFile = 16 << 20
 )
 
+// MaxLogit bounds the size of architecture parameters, so that no sum of their logarithmic probabilities leaves float64. A
+// search moves them by a few units.
+const MaxLogit = 1e6
+
 // Parameters are the architecture parameters of a search over a space: logits, to be read through a softmax.
 //
 //	Beta[block][outgoing connection, nearest successor first]
@@ -52,7 +56,8 @@ func (s *Space) NewParameters() *Parameters {
 }
 
 // Check reports the first tensor and index where the parameters are not the space's: another space, another number of elements,
-// or an element that is not finite.
+// or an element that is not a number or
+// larger than MaxLogit.
 func (p *Parameters) Check(s *Space) error {
 	if p.Space != s.Name {
 		return fmt.Errorf("the architecture parameters are of space %q, not of %q; name the space that they were searched in", p.Space, s.Name)
@@ -86,8 +91,8 @@ func checkRows(name string, got, want [][]float64) error {
 			return fmt.Errorf("%s[%d] has %d elements, the space needs %d", name, i, len(got[i]), len(want[i]))
 		}
 		for j, v := range got[i] {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("%s[%d][%d] is %g, allowed is a finite number", name, i, j, v)
+			if !(math.Abs(v) <= MaxLogit) {
+				return fmt.Errorf("%s[%d][%d] is %g, allowed is -%g to %g", name, i, j, v, MaxLogit, MaxLogit)
 			}
 		}
 	}

@@ -94,11 +94,12 @@ func TestParametersCheckNamesTensorAndIndex(t *testing.T) {
 		`of space "mbv2", not of "tiny"`:                     func(p *Parameters) { p.Space = "mbv2" },
 		"beta has 5 elements, the space needs 6":             func(p *Parameters) { p.Beta = p.Beta[:5] },
 		"beta[2] has 0 elements, the space needs":            func(p *Parameters) { p.Beta[2] = nil },
-		"beta[0][1] is NaN, allowed is a finite number":      func(p *Parameters) { p.Beta[0][1] = math.NaN() },
+		"beta[0][1] is NaN, allowed is -1e+06 to 1e+06":      func(p *Parameters) { p.Beta[0][1] = math.NaN() },
 		"alpha_head has 6 elements, space tiny needs 5":      func(p *Parameters) { p.AlphaHead = append(p.AlphaHead, nil) },
 		"alpha_head[1] has 0 elements":                       func(p *Parameters) { p.AlphaHead[1] = nil },
 		"alpha_head[1][0] has 3 elements, the space needs 2": func(p *Parameters) { p.AlphaHead[1][0] = make([]float64, 3) },
 		"alpha_stack[4][1][2] is +Inf":                       func(p *Parameters) { p.AlphaStack[4][1][2] = math.Inf(1) },
+		"beta[0][0] is 1e+07":                                func(p *Parameters) { p.Beta[0][0] = 1e7 },
 		"alpha_stack has 0 elements":                         func(p *Parameters) { p.AlphaStack = nil },
 		"alpha_stack[0] has 2 elements, the space needs 1":   func(p *Parameters) { p.AlphaStack[0] = append(p.AlphaStack[0], nil) },
 	} {
