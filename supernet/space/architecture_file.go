@@ -102,5 +102,8 @@ func (a *Architecture) Write(path string) error {
 	if err := a.Check(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return files.WriteAtomic(path, func(w io.Writer) error { return writeJSON(w, a) })
+	return files.WriteAtomic(path, a.Encode)
 }
+
+// Encode writes the *.arch.json form.
+func (a *Architecture) Encode(w io.Writer) error { return writeJSON(w, a) }
