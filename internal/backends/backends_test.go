@@ -18,7 +18,7 @@ func TestEachBackendComputes(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, backend backends.Backend) {
 		sum := graph.MustNewExec(backend.Backend, func(x, y *graph.Node) *graph.Node { return graph.Add(x, y) })
 		defer sum.Finalize()
-		got := sum.MustExec1(tensors.FromValue([]float32{1, 2}), tensors.FromValue([]float32{10, 20}))
+		got := sum.MustCall1(tensors.FromValue([]float32{1, 2}), tensors.FromValue([]float32{10, 20}))
 		defer got.FinalizeAll()
 		if values := tensors.MustCopyFlatData[float32](got); values[0] != 11 || values[1] != 22 {
 			t.Errorf("1+10, 2+20 = %v", values)
