@@ -1,0 +1,268 @@
+package lut
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"densenas/internal/exit"
+	"densenas/supernet/space"
+)
+
+// Estimate is a latency with its 95 % interval, all in ms.
+type Estimate struct {
+	MS, LowMS, HighMS float64
+	// IntervalUnknown: an entry in it says no interval, so low and high are those of the others alone; of a single entry,
+	// the value itself.
+	IntervalUnknown bool
+	// InPrevious: the time is part of the layer before it (the first block behind a stem, measured as one); all is 0.
+	InPrevious bool
+}
+
+// Op is the latency of an op less the time of an empty call, and not below 0. Where at names a place at which this very op
+// was measured, it is that entry's; else the entry's without a place; else, where the table has the op at places only, the
+// mean over those. A MissingError names an op that the table has not.
+func (t *Table) Op(op space.Op, at *Position) (Estimate, error) {
+	raw, ok := t.raw(op.Key(), at)
+	if !ok {
+		return Estimate{}, t.missing([]string{op.Key()}, 1, "--space SPACE --only '"+op.Key()+"'")
+	}
+	return t.sum([]Estimate{raw}, -1), nil
+}
+
+// Stem is the latency of the stem and the first block: of the entry that holds both, less one call; else of the two, each
+// less a call.
+func (t *Table) Stem(stem, first space.Op) (Estimate, error) {
+	if raw, ok := t.raw(CompositeKey(stem, first), nil); ok {
+		return t.sum([]Estimate{raw}, -1), nil
+	}
+	a, aFound := t.raw(stem.Key(), nil)
+	b, bFound := t.raw(first.Key(), nil)
+	if !aFound || !bFound {
+		keys := t.Missing([]space.Op{stem, first})
+		return Estimate{}, t.missing(keys, 2, "--space SPACE --only '"+keys[0]+"'")
+	}
+	return t.sum([]Estimate{a, b}, -2), nil
+}
+
+// Network is the latency of a whole network, and of each of its layers. The layers are less a call each; the total is their
+// sum and one call, because a network is called once. Places are used where the network comes out of a built-in space and
+// the table has them; its stacked layers are then taken as the block's first ones, since skips among them are not kept.
+//
+// The intervals of the entries are taken as independent and combined in quadrature; the call's error is common to all
+// layers. What isolated ops leave out of a network's latency is not in the interval.
+func (t *Table) Network(a *space.Architecture) (total Estimate, layers []Estimate, err error) {
+	ops := a.Ops()
+	if err := t.Require(ops, target(a)); err != nil {
+		return Estimate{}, nil, err
+	}
+	positions := t.positions(a)
+	var raws []Estimate
+	layers = make([]Estimate, len(ops))
+	for i := 0; i < len(ops); i++ {
+		if i+1 < len(ops) && ops[i].Kind == space.Stem {
+			if raw, ok := t.raw(CompositeKey(ops[i], ops[i+1]), nil); ok {
+				raws = append(raws, raw)
+				layers[i] = t.sum([]Estimate{raw}, -1)
+				layers[i+1] = Estimate{InPrevious: true}
+				i++
+				continue
+			}
+		}
+		raw, _ := t.raw(ops[i].Key(), positions[i])
+		raws = append(raws, raw)
+		layers[i] = t.sum([]Estimate{raw}, -1)
+	}
+	return t.sum(raws, 1-len(raws)), layers, nil
+}
+
+// Predict is Network's total as it is written into an architecture's file.
+func (t *Table) Predict(a *space.Architecture) (*space.Prediction, error) {
+	total, _, err := t.Network(a)
+	if err != nil {
+		return nil, err
+	}
+	return &space.Prediction{LatencyMS: total.MS, LowMS: total.LowMS, HighMS: total.HighMS, Table: t.Identity(), Verified: t.Verified()}, nil
+}
+
+// raw is the entry of a key as measured, the call included; see Op for the order of choice.
+func (t *Table) raw(key string, at *Position) (Estimate, bool) {
+	var anywhere *Entry
+	var mean Estimate
+	n := 0.0
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		switch {
+		case e.Key != key:
+		case e.Position == nil:
+			anywhere = e
+		case at != nil && at.equal(e.Position):
+			return e.estimate(), true
+		default:
+			one := e.estimate()
+			n++
+			mean.MS += (one.MS - mean.MS) / n
+			mean.LowMS += (one.LowMS - mean.LowMS) / n
+			mean.HighMS += (one.HighMS - mean.HighMS) / n
+			mean.IntervalUnknown = mean.IntervalUnknown || one.IntervalUnknown
+		}
+	}
+	if anywhere != nil {
+		return anywhere.estimate(), true
+	}
+	return mean, n > 0
+}
+
+func (e *Entry) estimate() Estimate {
+	if !e.HasInterval() {
+		return Estimate{MS: e.MedianMS, LowMS: e.MedianMS, HighMS: e.MedianMS, IntervalUnknown: true}
+	}
+	return Estimate{MS: e.MedianMS, LowMS: e.LowMS, HighMS: e.HighMS}
+}
+
+// sum adds measured times and a number of calls, which may be negative.
+func (t *Table) sum(raws []Estimate, calls int) Estimate {
+	var out Estimate
+	var below, above float64 // squares of the distances to the ends of the interval
+	for _, raw := range raws {
+		out.MS += raw.MS
+		out.IntervalUnknown = out.IntervalUnknown || raw.IntervalUnknown
+		below += (raw.MS - raw.LowMS) * (raw.MS - raw.LowMS)
+		above += (raw.HighMS - raw.MS) * (raw.HighMS - raw.MS)
+	}
+	n := float64(calls)
+	out.MS += n * t.CallMS
+	// A call that is longer than its median makes what is left of an op shorter, hence the exchange.
+	callBelow, callAbove := n*(t.CallMS-t.CallLowMS), n*(t.CallHighMS-t.CallMS)
+	if calls < 0 {
+		callBelow, callAbove = callAbove, callBelow
+	}
+	below += callBelow * callBelow
+	above += callAbove * callAbove
+	out.LowMS = max(0, out.MS-math.Sqrt(below))
+	out.HighMS = max(0, out.MS+math.Sqrt(above))
+	out.MS = max(0, out.MS)
+	return out
+}
+
+// positions are the places of an architecture's layers in its space; nil where one is not known.
+func (t *Table) positions(a *space.Architecture) []*Position {
+	places := make([]*Position, len(a.Layers))
+	has := slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil })
+	if !has || len(a.Path) == 0 || !slices.Contains(space.Names(), a.Space) {
+		return places
+	}
+	s, err := space.Load(a.Space)
+	if err != nil || slices.ContainsFunc(a.Path, func(block int) bool { return block < 0 || block >= len(s.Blocks) }) {
+		return places
+	}
+	step, layer := 0, 0 // how far on the path; stacked layers passed in the block
+	for i, l := range a.Layers {
+		switch {
+		case l.Op.Kind == space.Final:
+			places[i] = connection(s, a.Path[len(a.Path)-1], len(s.Blocks))
+		case l.Block == space.NoBlock || l.Block == a.Path[0]:
+		case step+1 < len(a.Path) && l.Block == a.Path[step+1]:
+			places[i] = connection(s, a.Path[step], l.Block)
+			step, layer = step+1, 0
+		default:
+			place := Layer(l.Block, layer)
+			places[i] = &place
+			layer++
+		}
+	}
+	return places
+}
+
+// connection is the place of the head layer between two blocks; nil where the space does not connect them.
+func connection(s *space.Space, from, to int) *Position {
+	for _, c := range s.Incoming(to) {
+		if c.From == from {
+			place := Connection(to, c.Incoming)
+			return &place
+		}
+	}
+	return nil
+}
+
+// Missing lists the keys, each once, of the ops that the table has no entry for. A stem and a first block that are both
+// asked for are covered by an entry that holds both.
+func (t *Table) Missing(ops []space.Op) []string {
+	have := make(map[string]bool, len(t.Entries))
+	var composites []string
+	for i := range t.Entries {
+		have[t.Entries[i].Key] = true
+		if strings.Contains(t.Entries[i].Key, "+") {
+			composites = append(composites, t.Entries[i].Key)
+		}
+	}
+	asked := make(map[string]bool, len(ops))
+	for _, op := range ops {
+		asked[op.Key()] = true
+	}
+	for _, key := range composites {
+		if stem, first, _ := strings.Cut(key, "+"); asked[stem] && asked[first] {
+			have[stem], have[first] = true, true
+		}
+	}
+	var missing []string
+	for _, op := range ops {
+		if key := op.Key(); !have[key] {
+			missing = append(missing, key)
+			have[key] = true
+		}
+	}
+	return missing
+}
+
+// Require returns a MissingError, which is bad input, unless the table has every op. target says what to profile to have
+// them: "--space mbv2 --resolution 224".
+func (t *Table) Require(ops []space.Op, target string) error {
+	keys := t.Missing(ops)
+	if len(keys) == 0 {
+		return nil
+	}
+	distinct := make(map[space.Op]bool, len(ops))
+	for _, op := range ops {
+		distinct[op] = true
+	}
+	return t.missing(keys, len(distinct), target)
+}
+
+func (t *Table) missing(keys []string, of int, target string) error {
+	command := "profiler run " + target
+	if t.Batch > 1 {
+		command += fmt.Sprintf(" --batch %d", t.Batch)
+	}
+	return exit.AsBadInput(MissingError{Table: t.path, Keys: keys, Of: of, Command: command + " -o FILE.lut.json"})
+}
+
+// MissingError says which keys a table lacks.
+type MissingError struct {
+	Table   string   // file; empty for a table that was built
+	Keys    []string // those missing
+	Of      int      // how many were asked for
+	Command string   // measures them
+}
+
+func (e MissingError) Error() string {
+	const shown = 3
+	name := e.Table
+	if name == "" {
+		name = "table"
+	}
+	first, more := strings.Join(e.Keys[:min(shown, len(e.Keys))], ", "), ""
+	if len(e.Keys) > shown {
+		first, more = "first: "+first, ", …"
+	}
+	return fmt.Sprintf("%s: %d of %d keys missing, %s%s; measure them with: %s", name, len(e.Keys), e.Of, first, more, e.Command)
+}
+
+// target is what profiles an architecture's ops.
+func target(a *space.Architecture) string {
+	if a.Space != "" && slices.Contains(space.Names(), a.Space) {
+		return fmt.Sprintf("--space %s --resolution %d", a.Space, a.Resolution)
+	}
+	return fmt.Sprintf("--arch FILE --resolution %d", a.Resolution)
+}

@@ -1,0 +1,345 @@
+package lut
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"densenas/supernet/space"
+)
+
+// Bounds of a table.
+const (
+	MaxEntries = 100_000
+	MaxBatch   = 65_536
+
+	maxFile        = 64 << 20 // bytes
+	maxMS          = 1e9      // eleven days for one op
+	maxText        = 500      // bytes of a text
+	maxNotes       = 1000
+	maxFlags       = 16
+	maxResolutions = 100
+)
+
+// Unit is the unit of every time in a table; there is no other.
+const Unit = "ms"
+
+// Device is what identifies the device that a table was measured on. Fields that are unknown are zero.
+type Device struct {
+	Model           string `json:"model"` // of the processor or accelerator; never empty
+	Vendor          string `json:"vendor,omitempty"`
+	Architecture    string `json:"architecture,omitempty"` // as Go names it: amd64, arm64
+	Features        string `json:"features,omitempty"`     // instruction sets that matter, by spaces
+	Cores           int    `json:"cores,omitempty"`        // physical
+	LogicalCPUs     int    `json:"logical_cpus,omitempty"` // that this process may use
+	MaxMHz          int    `json:"max_mhz,omitempty"`
+	Governor        string `json:"governor,omitempty"` // of the clock
+	MemoryMB        int    `json:"memory_mb,omitempty"`
+	OperatingSystem string `json:"operating_system,omitempty"`
+	Kernel          string `json:"kernel,omitempty"`
+}
+
+// Runtime is what ran the ops.
+type Runtime struct {
+	Name    string `json:"name"` // "go", "xla", …; never empty
+	Version string `json:"version,omitempty"`
+	Plugin  string `json:"plugin,omitempty"` // build of the plugin
+}
+
+// Policy is how the entries were sampled. Zero fields were not limited, or are unknown.
+type Policy struct {
+	Precision    float64 `json:"precision,omitempty"`      // aimed half-width of the interval, relative to the median: 0.01
+	MinRounds    int     `json:"min_rounds,omitempty"`     // before the first look at the interval
+	MaxRounds    int     `json:"max_rounds,omitempty"`     // at most, per op
+	WarmUpMS     float64 `json:"warm_up_ms,omitempty"`     // at least, per op
+	MinLapMS     float64 `json:"min_lap_ms,omitempty"`     // a timed lap repeats short ops until it lasts as long
+	OpLimitMS    float64 `json:"op_limit_ms,omitempty"`    // at most, per op; entries that meet it are flagged noisy
+	TotalLimitMS float64 `json:"total_limit_ms,omitempty"` // at most, for all ops
+	Seed         int64   `json:"seed,omitempty"`           // of inputs, weights and order
+}
+
+// Table holds what was measured, as it was measured. Read checks a table; one that is built by hand is checked by Write.
+type Table struct {
+	Device      Device  `json:"device"`
+	Runtime     Runtime `json:"runtime"`
+	Threads     int     `json:"threads,omitempty"` // 0: unknown, or not the host's
+	Batch       int     `json:"batch"`
+	Resolutions []int   `json:"resolutions"` // sides of the network inputs that it was measured for, ascending
+	DType       string  `json:"dtype"`       // f32, bf16 or f16
+	Layout      string  `json:"layout"`      // nhwc or nchw
+	// The median time of an empty call with its 95 % interval; 0 where calls are not in the entries, or it is unknown.
+	CallMS     float64  `json:"call_ms"`
+	CallLowMS  float64  `json:"call_low_ms"`
+	CallHighMS float64  `json:"call_high_ms"`
+	Policy     *Policy  `json:"policy,omitempty"`
+	Notes      []string `json:"notes,omitempty"`
+	Entries    []Entry  `json:"entries"`
+
+	path string // where it was read from, for messages
+}
+
+// Entry is the time of one op, or of the stem and the first block as one, with the call in it.
+type Entry struct {
+	// Key is an op's key, or two joined by +: stem_k3_i3_o16_s2_r224+mbconv_k3_t1_i16_o16_s1_r112.
+	Key string `json:"key"`
+	// Position says at which place of a space the op was measured; nil: it holds at every place. Among entries with
+	// positions a key may stand more than once.
+	Position *Position `json:"position,omitempty"`
+	MedianMS float64   `json:"median_ms"`
+	// The 95 % interval of the median, median absolute deviation, percentiles, minimum and number of timed laps and of
+	// rounds. All are 0 in an entry that was imported from a table that does not say them.
+	LowMS        float64  `json:"low_ms,omitempty"`
+	HighMS       float64  `json:"high_ms,omitempty"`
+	MADMS        float64  `json:"mad_ms,omitempty"`
+	P10MS        float64  `json:"p10_ms,omitempty"`
+	P90MS        float64  `json:"p90_ms,omitempty"`
+	MinMS        float64  `json:"min_ms,omitempty"`
+	Count        int      `json:"count,omitempty"`
+	Rounds       int      `json:"rounds,omitempty"`
+	Flags        []string `json:"flags,omitempty"`         // "noisy", "throttled", …
+	MultiplyAdds int64    `json:"multiply_adds,omitempty"` // of one image
+}
+
+// HasInterval says whether the entry was measured with statistics; an imported one may have only its median.
+func (e *Entry) HasInterval() bool { return e.Count > 0 }
+
+// Ops parses the key: one op, or the stem and the first block's.
+func (e *Entry) Ops() ([]space.Op, error) {
+	first, second, composite := strings.Cut(e.Key, "+")
+	a, err := space.ParseKey(first)
+	if err != nil {
+		return nil, err
+	}
+	if !composite {
+		return []space.Op{a}, nil
+	}
+	b, err := space.ParseKey(second)
+	if err != nil {
+		return nil, err
+	}
+	if a.Kind != space.Stem || b.Kind != space.MBConv || a.Out != b.In || a.OutResolution() != b.Resolution {
+		return nil, fmt.Errorf("key %.120q: only a stem and the mbconv that follows it are joined by +", e.Key)
+	}
+	return []space.Op{a, b}, nil
+}
+
+// CompositeKey is the key of the stem and the first block's op measured as one.
+func CompositeKey(stem, first space.Op) string { return stem.Key() + "+" + first.Key() }
+
+// Position is a place in a space: a block's incoming connection, where its head layer stands, or one of its stacked layers.
+type Position struct {
+	Block      int  `json:"block"`                // the number of blocks: the final 1×1 convolution
+	Connection *int `json:"connection,omitempty"` // incoming, nearest predecessor first
+	Layer      *int `json:"layer,omitempty"`      // stacked, from 0
+}
+
+// Connection is the place of the head layer on a block's incoming connection.
+func Connection(block, connection int) Position {
+	return Position{Block: block, Connection: &connection}
+}
+
+// Layer is the place of a block's stacked layer.
+func Layer(block, layer int) Position { return Position{Block: block, Layer: &layer} }
+
+// equal compares places, not pointers.
+func (p *Position) equal(q *Position) bool {
+	same := func(a, b *int) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+	return p.Block == q.Block && same(p.Connection, q.Connection) && same(p.Layer, q.Layer)
+}
+
+// String is the place as text: "block 3, connection 0".
+func (p *Position) String() string {
+	switch {
+	case p.Connection != nil:
+		return fmt.Sprintf("block %d, connection %d", p.Block, *p.Connection)
+	case p.Layer != nil:
+		return fmt.Sprintf("block %d, layer %d", p.Block, *p.Layer)
+	}
+	return fmt.Sprintf("block %d", p.Block)
+}
+
+func (p *Position) check() error {
+	switch {
+	case p.Block < 0 || p.Block > space.MaxBlocks:
+		return fmt.Errorf("position.block is %d, allowed is 0 to %d", p.Block, space.MaxBlocks)
+	case (p.Connection == nil) == (p.Layer == nil):
+		return errors.New("position needs either connection or layer")
+	case p.Connection != nil && (*p.Connection < 0 || *p.Connection >= space.MaxBlocks):
+		return fmt.Errorf("position.connection is %d, allowed is 0 to %d", *p.Connection, space.MaxBlocks-1)
+	case p.Layer != nil && (*p.Layer < 0 || *p.Layer >= space.MaxLayers):
+		return fmt.Errorf("position.layer is %d, allowed is 0 to %d", *p.Layer, space.MaxLayers-1)
+	}
+	return nil
+}
+
+// Path is the file that the table was read from; empty for one that was built.
+func (t *Table) Path() string { return t.path }
+
+// Verified says whether the table was held against whole networks. Schema version 1 has no place for that, so no table is;
+// whatever shows a prediction says so.
+func (t *Table) Verified() bool { return false }
+
+// Check reports the first thing that makes the table unusable, by the names of the fields in its file.
+func (t *Table) Check() error {
+	if t.Device.Model == "" {
+		return errors.New("device.model is empty; name the device")
+	}
+	if t.Runtime.Name == "" {
+		return errors.New("runtime.name is empty; name the runtime")
+	}
+	for _, text := range []struct{ field, value string }{{"device.model", t.Device.Model}, {"device.vendor", t.Device.Vendor},
+		{"device.architecture", t.Device.Architecture}, {"device.features", t.Device.Features}, {"device.governor", t.Device.Governor},
+		{"device.operating_system", t.Device.OperatingSystem}, {"device.kernel", t.Device.Kernel},
+		{"runtime.name", t.Runtime.Name}, {"runtime.version", t.Runtime.Version}, {"runtime.plugin", t.Runtime.Plugin}} {
+		if err := checkText(text.field, text.value); err != nil {
+			return err
+		}
+	}
+	for _, n := range []struct {
+		field           string
+		value, low, top int
+	}{{"device.cores", t.Device.Cores, 0, 1 << 20}, {"device.logical_cpus", t.Device.LogicalCPUs, 0, 1 << 20}, {"device.max_mhz", t.Device.MaxMHz, 0, 1 << 20},
+		{"device.memory_mb", t.Device.MemoryMB, 0, 1 << 40}, {"threads", t.Threads, 0, 1 << 20}, {"batch", t.Batch, 1, MaxBatch},
+		{"number of resolutions", len(t.Resolutions), 1, maxResolutions}, {"number of notes", len(t.Notes), 0, maxNotes},
+		{"number of entries", len(t.Entries), 1, MaxEntries}} {
+		if n.value < n.low || n.value > n.top {
+			return fmt.Errorf("%s is %d, allowed is %d to %d", n.field, n.value, n.low, n.top)
+		}
+	}
+	for i, r := range t.Resolutions {
+		if r < 1 || r > space.MaxResolution {
+			return fmt.Errorf("resolutions[%d] is %d, allowed is 1 to %d", i, r, space.MaxResolution)
+		}
+		if i > 0 && r <= t.Resolutions[i-1] {
+			return fmt.Errorf("resolutions[%d] is %d after %d, allowed is an ascending order", i, r, t.Resolutions[i-1])
+		}
+	}
+	if !slices.Contains([]string{"f32", "bf16", "f16"}, t.DType) {
+		return fmt.Errorf("dtype is %.40q, known are f32, bf16 and f16", t.DType)
+	}
+	if !slices.Contains([]string{"nhwc", "nchw"}, t.Layout) {
+		return fmt.Errorf("layout is %.40q, known are nhwc and nchw", t.Layout)
+	}
+	if err := checkInterval("call_", t.CallLowMS, t.CallMS, t.CallHighMS); err != nil {
+		return err
+	}
+	for i, note := range t.Notes {
+		if err := checkText(fmt.Sprintf("notes[%d]", i), note); err != nil {
+			return err
+		}
+	}
+	if err := t.Policy.check(); err != nil {
+		return err
+	}
+	return t.checkEntries()
+}
+
+func (p *Policy) check() error {
+	if p == nil {
+		return nil
+	}
+	for _, f := range []struct {
+		field string
+		value float64
+	}{{"precision", p.Precision}, {"min_rounds", float64(p.MinRounds)}, {"max_rounds", float64(p.MaxRounds)}, {"warm_up_ms", p.WarmUpMS},
+		{"min_lap_ms", p.MinLapMS}, {"op_limit_ms", p.OpLimitMS}, {"total_limit_ms", p.TotalLimitMS}} {
+		if !(f.value >= 0 && f.value <= maxMS) {
+			return fmt.Errorf("policy.%s is %g, allowed is 0 to %g", f.field, f.value, maxMS)
+		}
+	}
+	return nil
+}
+
+func (t *Table) checkEntries() error {
+	type place struct {
+		key               string
+		block, head, lane int
+	}
+	seen := make(map[place]int, len(t.Entries))
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if err := e.check(); err != nil {
+			return fmt.Errorf("entries[%d]: %w", i, err)
+		}
+		at := place{key: e.Key, block: -1}
+		if p := e.Position; p != nil && p.Connection != nil {
+			at = place{e.Key, p.Block, 1, *p.Connection}
+		} else if p != nil {
+			at = place{e.Key, p.Block, 0, *p.Layer}
+		}
+		if before, ok := seen[at]; ok {
+			return fmt.Errorf("entries[%d]: key %s stands in entries[%d] too, at the same place; remove one", i, e.Key, before)
+		}
+		seen[at] = i
+	}
+	return nil
+}
+
+func (e *Entry) check() error {
+	ops, err := e.Ops()
+	if err != nil {
+		return err
+	}
+	fail := func(format string, a ...any) error { return fmt.Errorf("%s: %w", e.Key, fmt.Errorf(format, a...)) }
+	if e.Position != nil {
+		if err := e.Position.check(); err != nil {
+			return fail("%w", err)
+		}
+	}
+	if !(e.MedianMS > 0 && e.MedianMS <= maxMS) {
+		return fail("median_ms is %g, allowed is above 0 to %g; is it in ms?", e.MedianMS, maxMS)
+	}
+	if e.Count < 0 || e.Rounds < 0 || e.Rounds > e.Count {
+		return fail("count is %d and rounds is %d, allowed is from 0, and at most one round per lap", e.Count, e.Rounds)
+	}
+	if e.HasInterval() {
+		if err := checkInterval("", e.LowMS, e.MedianMS, e.HighMS); err != nil {
+			return fail("%w", err)
+		}
+		if !(e.MinMS > 0 && e.MinMS <= e.P10MS && e.P10MS <= e.P90MS && e.P90MS <= maxMS) {
+			return fail("min_ms %g, p10_ms %g and p90_ms %g: allowed is above 0 in ascending order", e.MinMS, e.P10MS, e.P90MS)
+		}
+		if !(e.MADMS >= 0 && e.MADMS <= maxMS) {
+			return fail("mad_ms is %g, allowed is 0 to %g", e.MADMS, maxMS)
+		}
+	} else if e.LowMS != 0 || e.HighMS != 0 || e.MADMS != 0 || e.P10MS != 0 || e.P90MS != 0 || e.MinMS != 0 {
+		return fail("has statistics but no count; give count, or the median alone")
+	}
+	if len(e.Flags) > maxFlags {
+		return fail("has %d flags, allowed are at most %d", len(e.Flags), maxFlags)
+	}
+	for _, flag := range e.Flags {
+		if flag == "" || len(flag) > 40 || strings.Trim(flag, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return fail("flag %.40q, allowed are small letters and _", flag)
+		}
+	}
+	var n int64
+	for _, op := range ops {
+		n += op.MultiplyAdds()
+	}
+	if e.MultiplyAdds != 0 && e.MultiplyAdds != n {
+		return fail("multiply_adds is %d, but the key says %d", e.MultiplyAdds, n)
+	}
+	return nil
+}
+
+func checkInterval(prefix string, low, median, high float64) error {
+	if !(low >= 0 && low <= median && median <= high && high <= maxMS) {
+		return fmt.Errorf("%[1]slow_ms %[2]g, %[5]s %[3]g and %[1]shigh_ms %[4]g: allowed is 0 to %[6]g in this order", prefix, low, median, high,
+			map[string]string{"": "median_ms", "call_": "call_ms"}[prefix], maxMS)
+	}
+	return nil
+}
+
+func checkText(field, text string) error {
+	if len(text) > maxText {
+		return fmt.Errorf("%s has %d bytes, allowed are at most %d", field, len(text), maxText)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%s %.60q has characters that cannot be printed", field, text)
+	}
+	return nil
+}
+
