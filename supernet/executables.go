@@ -8,7 +8,6 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
@@ -84,39 +83,4 @@ func (e *executables) finalize() {
 		exec.Finalize()
 		delete(e.compiled, key)
 	}
-}
-
-// sgd is SGD with momentum and coupled L2 weight decay: v' = momentum·v + (gradient + decay·w), w' = w − rate·v'.
-func sgd(w, v, gradient, rate *Node, momentum, decay float64) (updated, velocity *Node) {
-	velocity = Add(MulScalar(v, momentum), Add(gradient, MulScalar(w, decay)))
-	return Sub(w, Mul(rate, velocity)), velocity
-}
-
-// UpdateStatistics moves running statistics towards those of a batch by momentum, as batch norm does in training: packed
-// as [op.Statistics] describes, the variance made unbiased for the number of rows of each batch norm.
-func UpdateStatistics(o space.Op, running, batch *Node, samples int, momentum float64) *Node {
-	var unbiased []float64
-	for i, width := range op.NormWidths(o) {
-		n := float64(samples * normResolution(o, i) * normResolution(o, i))
-		correction := 1.0
-		if n > 1 {
-			correction = n / (n - 1)
-		}
-		for range width {
-			unbiased = append(unbiased, 1)
-		}
-		for range width {
-			unbiased = append(unbiased, correction)
-		}
-	}
-	scale := ConstAsDType(batch.Graph(), batch.DType(), [][]float64{unbiased})
-	return Add(MulScalar(running, 1-momentum), MulScalar(Mul(batch, scale), momentum))
-}
-
-// normResolution returns the resolution of the map that the i-th batch norm of o works on.
-func normResolution(o space.Op, i int) int {
-	if o.Kind == space.MBConv && o.Expansion > 1 && i == 0 {
-		return o.Resolution
-	}
-	return o.OutResolution()
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	transfer "densenas/internal/device"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
@@ -93,12 +94,12 @@ func (n *Network) Statistics() Statistics {
 // Finalize frees all device memory and executables.
 func (n *Network) Finalize() {
 	for _, w := range n.all() {
-		free(w.params...)
-		free(w.velocity...)
-		free(w.running)
+		transfer.Free(w.params...)
+		transfer.Free(w.velocity...)
+		transfer.Free(w.running)
 	}
 	for _, t := range n.device.zeros {
-		free(t)
+		transfer.Free(t)
 	}
 	n.executables.finalize()
 }
@@ -149,7 +150,7 @@ func (n *Network) SetState(state []NamedTensor) error {
 	targets := map[string]target{}
 	for _, w := range n.all() {
 		for _, p := range w.parts() {
-			free(*p.tensor)
+			transfer.Free(*p.tensor)
 			*p.tensor = nil
 			targets[p.name] = target{w, p}
 		}
@@ -160,10 +161,10 @@ func (n *Network) SetState(state []NamedTensor) error {
 		if !ok {
 			return fmt.Errorf("tensor %q is not one of space %s", t.Name, n.space.Name)
 		}
-		if size(t.Dims) != len(t.Data) || fmt.Sprint(t.Dims) != fmt.Sprint(to.dims) {
+		if transfer.Size(t.Dims) != len(t.Data) || fmt.Sprint(t.Dims) != fmt.Sprint(to.dims) {
 			return fmt.Errorf("tensor %q has shape %v with %d values, want %v", t.Name, t.Dims, len(t.Data), to.dims)
 		}
-		value, err := n.device.upload(t.Data, t.Dims...)
+		value, err := transfer.Upload(n.device.backend, t.Data, t.Dims...)
 		if err != nil {
 			return err
 		}

@@ -1,33 +1,13 @@
 package supernet
 
 import (
-	"fmt"
-
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	transfer "densenas/internal/device"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
-
-// Batch is one batch of images with labels.
-type Batch struct {
-	// Images is [batch, resolution, resolution, channels], flat.
-	Images []float32
-	// Labels are class numbers; as many as images.
-	Labels []int32
-	// Valid is how many of the images count, from the first on; the rest is padding. Batch statistics still see padding,
-	// so training uses full batches only.
-	Valid int
-}
-
-// Result is what a step or an evaluation measured.
-type Result struct {
-	// Loss is the mean cross entropy over the valid images.
-	Loss float64
-	// Correct counts valid images whose largest logit is their label.
-	Correct int
-}
 
 // Products are the inner products <gradient of the loss by the layer's sum, output of the operation>, for every pick: the
 // derivative of the loss by the factor that the pick's output is multiplied with.
@@ -108,9 +88,8 @@ func (n *Network) Evaluate(b Batch, c *Choice) (Result, error) {
 // begin uploads the batch and runs everything before the classifier.
 func (n *Network) begin(b Batch, c *Choice, keep bool) (p *pass, labels, mask *tensors.Tensor, err error) {
 	s, size := n.space, n.options.Batch
-	if len(b.Images) != size*s.Resolution*s.Resolution*s.Channels || len(b.Labels) != size || b.Valid < 1 || b.Valid > size {
-		return nil, nil, nil, fmt.Errorf("batch of %d values, %d labels, %d valid does not fit %d images of %d×%d×%d",
-			len(b.Images), len(b.Labels), b.Valid, size, s.Resolution, s.Resolution, s.Channels)
+	if err := b.Check(size, s.Resolution, s.Channels); err != nil {
+		return nil, nil, nil, err
 	}
 	if err := c.check(s); err != nil {
 		return nil, nil, nil, err
@@ -121,21 +100,16 @@ func (n *Network) begin(b Batch, c *Choice, keep bool) (p *pass, labels, mask *t
 			p.end()
 		}
 	}()
-	image, err := n.device.upload(b.Images, size, s.Resolution, s.Resolution, s.Channels)
+	image, err := transfer.Upload(n.device.backend, b.Images, size, s.Resolution, s.Resolution, s.Channels)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	p.garbage = append(p.garbage, image)
-	labels = tensors.FromFlatDataAndDimensions(b.Labels, size)
-	if err := labels.MaterializeOnDevice(n.device.backend, true, 0); err != nil {
+	if labels, err = transfer.Upload(n.device.backend, b.Labels, size); err != nil {
 		return nil, nil, nil, err
 	}
 	p.garbage = append(p.garbage, labels)
-	valid := make([]float32, size)
-	for i := range b.Valid {
-		valid[i] = 1
-	}
-	if mask, err = n.device.upload(valid, size); err != nil {
+	if mask, err = transfer.Upload(n.device.backend, b.Mask(), size); err != nil {
 		return nil, nil, nil, err
 	}
 	p.garbage = append(p.garbage, mask)
@@ -143,8 +117,8 @@ func (n *Network) begin(b Batch, c *Choice, keep bool) (p *pass, labels, mask *t
 }
 
 func (p *pass) end() {
-	free(p.garbage...)
-	release := func(t taken) { free(t.saved...) }
+	transfer.Free(p.garbage...)
+	release := func(t taken) { transfer.Free(t.saved...) }
 	release(p.stem)
 	release(p.first)
 	for _, layers := range [][][]layerTaken{p.heads, p.stacks} {
@@ -235,7 +209,7 @@ func (p *pass) run(t *taken, w *weights, x, accumulator *tensors.Tensor, factor 
 		role = Forward
 	}
 	form := op.Form{Lowering: n.options.Lowering(o)}
-	args := append([]any{x, accumulator, float32(factor)}, list(w.params)...)
+	args := append([]any{x, accumulator, float32(factor)}, transfer.Arguments(w.params)...)
 	out, err := n.executables.call(Executable{o, role}, func(in []*Node) []*Node {
 		y, saved := op.Forward(o, form, in[0], in[3:])
 		y = Add(in[1], Mul(in[2], y))
@@ -247,20 +221,10 @@ func (p *pass) run(t *taken, w *weights, x, accumulator *tensors.Tensor, factor 
 	if err != nil {
 		return nil, err
 	}
-	free(partial)
+	transfer.Free(partial)
 	t.saved = out[1:]
 	p.garbage = append(p.garbage, out[0])
 	return out[0], nil
-}
-
-func list(ts ...[]*tensors.Tensor) []any {
-	var out []any
-	for _, group := range ts {
-		for _, t := range group {
-			out = append(out, t)
-		}
-	}
-	return out
 }
 
 // classify runs the classifier, the loss and, in training, the classifier's backward. The gradient is that of p.feature.
@@ -270,12 +234,12 @@ func (p *pass) classify(labels, mask *tensors.Tensor, role Role, rate float64) (
 	if err := n.materialize(w); err != nil {
 		return Result{}, nil, err
 	}
-	args := append([]any{p.feature, labels, mask, float32(rate)}, list(w.params)...)
+	args := append([]any{p.feature, labels, mask, float32(rate)}, transfer.Arguments(w.params)...)
 	if role == WeightBackward {
 		if err := n.materializeVelocity(w); err != nil {
 			return Result{}, nil, err
 		}
-		args = append(args, list(w.velocity)...)
+		args = append(args, transfer.Arguments(w.velocity)...)
 	}
 	count := len(w.params)
 	momentum, decay := n.options.Momentum, n.options.WeightDecay
@@ -299,7 +263,7 @@ func (p *pass) classify(labels, mask *tensors.Tensor, role Role, rate float64) (
 		return Result{}, nil, err
 	}
 	result := Result{Loss: float64(tensors.ToScalar[float32](out[0])), Correct: int(tensors.ToScalar[float32](out[1]))}
-	free(out[:2]...)
+	transfer.Free(out[:2]...)
 	if role == Evaluate {
 		return result, nil, nil
 	}
@@ -314,7 +278,7 @@ func (p *pass) classify(labels, mask *tensors.Tensor, role Role, rate float64) (
 func update(params, velocity, grads []*Node, rate *Node, momentum, decay float64) []*Node {
 	var ps, vs []*Node
 	for i, g := range grads {
-		w, v := sgd(params[i], velocity[i], g, rate, momentum, decay)
+		w, v := op.SGD(params[i], velocity[i], g, rate, momentum, decay)
 		ps, vs = append(ps, w), append(vs, v)
 	}
 	return append(ps, vs...)
@@ -322,8 +286,8 @@ func update(params, velocity, grads []*Node, rate *Node, momentum, decay float64
 
 // replace takes over new parameters and velocities, and frees the old ones.
 func (w *weights) replace(updated []*tensors.Tensor) {
-	free(w.params...)
-	free(w.velocity...)
+	transfer.Free(w.params...)
+	transfer.Free(w.velocity...)
 	k := len(updated) / 2
 	w.params, w.velocity = updated[:k:k], updated[k:]
 }
@@ -393,14 +357,14 @@ func (p *pass) back(t taken, g, accumulator *tensors.Tensor, role Role, rate flo
 			return nil, err
 		}
 	}
-	args := append([]any{t.input, g, accumulator, float32(t.factor), float32(rate)}, list(w.params, t.saved)...)
+	args := append([]any{t.input, g, accumulator, float32(t.factor), float32(rate)}, transfer.Arguments(w.params, t.saved)...)
 	count, kept := len(w.params), len(t.saved)
 	updates := role == WeightBackward && count > 0
 	if updates {
 		if err := n.materializeVelocity(w); err != nil {
 			return nil, err
 		}
-		args = append(append(args, list(w.velocity)...), w.running)
+		args = append(append(args, transfer.Arguments(w.velocity)...), w.running)
 	}
 	form := op.Form{Lowering: n.options.Lowering(o)}
 	options := n.options
@@ -420,23 +384,23 @@ func (p *pass) back(t taken, g, accumulator *tensors.Tensor, role Role, rate flo
 			return []*Node{dx}
 		}
 		rest := in[5+count+kept:]
-		running := UpdateStatistics(o, rest[count], op.Statistics(o, saved), options.Batch, options.NormMomentum)
+		running := op.UpdateStatistics(o, rest[count], op.Statistics(o, saved), options.Batch, options.NormMomentum)
 		return append([]*Node{dx, running}, update(params, rest[:count], grads, rate, options.Momentum, options.WeightDecay)...)
 	}, args...)
 	if err != nil {
 		return nil, err
 	}
-	free(partial)
-	free(t.saved...)
+	transfer.Free(partial)
+	transfer.Free(t.saved...)
 	p.garbage = append(p.garbage, out[0])
 	switch {
 	case role == ArchitectureBackward:
 		if product != nil {
 			*product = float64(tensors.ToScalar[float32](out[1]))
 		}
-		free(out[1])
+		transfer.Free(out[1])
 	case updates:
-		free(w.running)
+		transfer.Free(w.running)
 		w.running = out[1]
 		w.replace(out[2:])
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	transfer "densenas/internal/device"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
@@ -21,32 +22,10 @@ type weights struct {
 	running  *tensors.Tensor   // running statistics, nil where the operation has no batch norm
 }
 
-// device moves values to one device of a backend.
+// device is where a network's tensors live.
 type device struct {
 	backend compute.Backend
 	zeros   map[string]*tensors.Tensor
-}
-
-// upload copies flat float32 values to the device.
-func (d *device) upload(v []float32, dims ...int) (*tensors.Tensor, error) {
-	t := tensors.FromFlatDataAndDimensions(v, dims...)
-	if err := t.MaterializeOnDevice(d.backend, true, 0); err != nil {
-		return nil, err
-	}
-	return t, nil
-}
-
-func size(dims []int) int {
-	n := 1
-	for _, d := range dims {
-		n *= d
-	}
-	return n
-}
-
-// allocate returns a new tensor of zeros.
-func (d *device) allocate(dims ...int) (*tensors.Tensor, error) {
-	return d.upload(make([]float32, size(dims)), dims...)
 }
 
 // zero returns a shared tensor of zeros, never written and never freed by a step.
@@ -55,7 +34,7 @@ func (d *device) zero(dims ...int) (*tensors.Tensor, error) {
 	if t := d.zeros[key]; t != nil {
 		return t, nil
 	}
-	t, err := d.allocate(dims...)
+	t, err := transfer.Zeros(d.backend, dims...)
 	if err == nil {
 		d.zeros[key] = t
 	}
@@ -85,21 +64,14 @@ func (n *Network) materialize(w *weights) error {
 	}
 	var params []*tensors.Tensor
 	for _, p := range op.TrainingParameters(w.op, false) {
-		t, err := n.device.upload(Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
+		t, err := transfer.Upload(n.device.backend, Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
 		if err != nil {
 			return err
 		}
 		params = append(params, t)
 	}
 	if size := op.StatisticsSize(w.op); size > 0 && w.running == nil {
-		v, at := make([]float32, size), 0
-		for _, width := range op.NormWidths(w.op) { // mean 0, variance 1
-			for i := range width {
-				v[at+width+i] = 1
-			}
-			at += 2 * width
-		}
-		t, err := n.device.upload(v, 1, size)
+		t, err := transfer.Upload(n.device.backend, op.InitialStatistics(w.op), 1, size)
 		if err != nil {
 			return err
 		}
@@ -116,7 +88,7 @@ func (n *Network) materializeVelocity(w *weights) error {
 	}
 	var velocity []*tensors.Tensor
 	for _, p := range w.params {
-		t, err := n.device.allocate(p.Shape().Dimensions...)
+		t, err := transfer.Zeros(n.device.backend, p.Shape().Dimensions...)
 		if err != nil {
 			return err
 		}
@@ -124,14 +96,4 @@ func (n *Network) materializeVelocity(w *weights) error {
 	}
 	w.velocity = velocity
 	return nil
-}
-
-// free releases device memory, which Go's collector does not see.
-func free(ts ...*tensors.Tensor) {
-	for _, t := range ts {
-		if t != nil {
-			// An error here means that the buffer is gone already.
-			_ = t.FinalizeAll()
-		}
-	}
 }

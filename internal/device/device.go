@@ -1,0 +1,55 @@
+// Package device moves values between Go and the first device of a backend, and frees them: device memory is invisible to
+// Go's garbage collector, so whoever receives a tensor frees it.
+package device
+
+import (
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Value is an element type that is moved to devices.
+type Value interface{ float32 | int32 }
+
+// Upload copies flat values to the device.
+func Upload[T Value](b compute.Backend, v []T, dims ...int) (*tensors.Tensor, error) {
+	t := tensors.FromFlatDataAndDimensions(v, dims...)
+	if err := t.MaterializeOnDevice(b, true, 0); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Zeros allocates a float32 tensor of zeros on the device.
+func Zeros(b compute.Backend, dims ...int) (*tensors.Tensor, error) {
+	return Upload(b, make([]float32, Size(dims)), dims...)
+}
+
+// Size returns the number of elements of a shape.
+func Size(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// Free releases the memory of tensors; nil ones, and those freed before, are passed over.
+func Free(ts ...*tensors.Tensor) {
+	for _, t := range ts {
+		if t != nil {
+			// An error means that the buffer is gone already.
+			_ = t.FinalizeAll()
+		}
+	}
+}
+
+// Arguments lists tensors as arguments of an executable.
+func Arguments(ts ...[]*tensors.Tensor) []any {
+	var out []any
+	for _, group := range ts {
+		for _, t := range group {
+			out = append(out, t)
+		}
+	}
+	return out
+}

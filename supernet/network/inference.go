@@ -1,0 +1,138 @@
+// Package network builds a whole architecture as one graph: the inference form that is measured and evaluated, and the
+// training form with its backward and update. Both chain the operations of package op, whose definitions the super network
+// shares.
+package network
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"densenas/internal/device"
+	"densenas/supernet"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// Lowering chooses how an operation is written; a nil Lowering means taps everywhere.
+type Lowering func(space.Op) op.Lowering
+
+func (l Lowering) of(o space.Op) op.Lowering {
+	if l == nil {
+		return op.Taps
+	}
+	return l(o)
+}
+
+// Inference builds a from x [batch, resolution, resolution, channels] to logits [batch, classes], batch norm folded. Params
+// holds for each layer its [op.InferenceParameters]. It panics where the parameters do not fit, as graph functions do.
+func Inference(a *space.Architecture, l Lowering, x *Node, params [][]*Node) *Node {
+	ops := a.Ops()
+	if len(params) != len(ops) {
+		panic(fmt.Errorf("parameters for %d layers, the architecture has %d", len(params), len(ops)))
+	}
+	for i, o := range ops {
+		x = op.Inference(o, l.of(o), x, params[i])
+	}
+	return x
+}
+
+// group splits a flat list of nodes by the sizes of the groups.
+func group[T any](flat []T, sizes []int) [][]T {
+	var out [][]T
+	for _, n := range sizes {
+		out = append(out, flat[:n:n])
+		flat = flat[n:]
+	}
+	return out
+}
+
+// Evaluator runs a trained architecture on batches of a fixed size.
+type Evaluator struct {
+	backend compute.Backend
+	ops     []space.Op
+	batch   int
+	params  []*tensors.Tensor
+	exec    *Exec
+}
+
+// NewEvaluator compiles a at the given batch with folded parameters, for each layer the flat values of its
+// [op.InferenceParameters].
+func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch int, folded [][][]float32) (*Evaluator, error) {
+	e := &Evaluator{backend: b, ops: a.Ops(), batch: batch}
+	var sizes []int
+	for i, o := range e.ops {
+		ps := op.InferenceParameters(o)
+		sizes = append(sizes, len(ps))
+		for k, p := range ps {
+			if len(folded[i]) != len(ps) || len(folded[i][k]) != p.Size() {
+				return nil, fmt.Errorf("layer %d (%s): parameters do not fit", i, o.Key())
+			}
+			t, err := device.Upload(b, folded[i][k], p.Dims...)
+			if err != nil {
+				return nil, err
+			}
+			e.params = append(e.params, t)
+		}
+	}
+	var err error
+	e.exec, err = NewExec(b, func(in []*Node) []*Node {
+		logits := Inference(a, l, in[0], group(in[3:], sizes))
+		loss, correct, _ := op.CrossEntropy(logits, in[1], in[2], 0)
+		return []*Node{loss, correct}
+	})
+	return e, err
+}
+
+// Evaluate returns loss and correct answers over the valid images of a batch.
+func (e *Evaluator) Evaluate(b supernet.Batch) (supernet.Result, error) {
+	in, err := upload(e.backend, b, e.ops[0], e.batch)
+	if err != nil {
+		return supernet.Result{}, err
+	}
+	defer device.Free(in...)
+	out, err := e.exec.Exec(device.Arguments(in, e.params)...)
+	if err != nil {
+		return supernet.Result{}, fmt.Errorf("evaluating: %w", err)
+	}
+	defer device.Free(out...)
+	return result(out), nil
+}
+
+// Finalize frees all device memory.
+func (e *Evaluator) Finalize() {
+	device.Free(e.params...)
+	e.exec.Finalize()
+}
+
+// result reads loss and count of correct answers, the first two outputs of an executable.
+func result(out []*tensors.Tensor) supernet.Result {
+	return supernet.Result{
+		Loss:    float64(tensors.ToScalar[float32](out[0])),
+		Correct: int(tensors.ToScalar[float32](out[1])),
+	}
+}
+
+// upload returns images, labels and mask on the device; stem is the operation that they enter.
+func upload(b compute.Backend, batch supernet.Batch, stem space.Op, size int) ([]*tensors.Tensor, error) {
+	if err := batch.Check(size, stem.Resolution, stem.In); err != nil {
+		return nil, err
+	}
+	images, err := device.Upload(b, batch.Images, size, stem.Resolution, stem.Resolution, stem.In)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := device.Upload(b, batch.Labels, size)
+	if err != nil {
+		device.Free(images)
+		return nil, err
+	}
+	mask, err := device.Upload(b, batch.Mask(), size)
+	if err != nil {
+		device.Free(images, labels)
+		return nil, err
+	}
+	return []*tensors.Tensor{images, labels, mask}, nil
+}
