@@ -230,3 +230,32 @@ func selector(g *Graph, dtype dtypes.DType, w window) *Node {
 	}
 	return ConstAsDType(g, dtype, m)
 }
+
+// Spatial builds just the depthwise convolution of an MBConv, or the convolution of a stem, with its gradients: what
+// lowerings write differently. X is its input [batch, r, r, channels], dy the gradient of its output, kernel its weight.
+// It is what a choice between lowerings measures. A stem's input gradient, which nothing needs, is left out.
+func Spatial(o space.Op, l Lowering, x, kernel *Node) *Node {
+	if o.Kind == space.Stem {
+		return stemConvolution(l, x, kernel, windowOf(o))
+	}
+	return depthwise(l, x, kernel, windowOf(o))
+}
+
+// SpatialBackward builds the gradients of [Spatial]'s input (nil for a stem) and kernel.
+func SpatialBackward(o space.Op, l Lowering, x, dy, kernel *Node) (dx, dkernel *Node) {
+	w := windowOf(o)
+	if o.Kind == space.Stem {
+		return nil, Reshape(productTA(stemColumns(x, w), rows(dy)), kernel.Shape().Dimensions...)
+	}
+	return depthwiseInputGradient(l, dy, kernel, w), depthwiseKernelGradient(l, x, dy, w)
+}
+
+// SpatialShapes returns the dimensions of [Spatial]'s input and kernel.
+func SpatialShapes(o space.Op, batch int) (x, kernel []int) {
+	c := o.In
+	if o.Kind == space.MBConv {
+		c *= o.Expansion
+		return []int{batch, o.Resolution, o.Resolution, c}, []int{o.Kernel, o.Kernel, c}
+	}
+	return []int{batch, o.Resolution, o.Resolution, c}, []int{o.Kernel, o.Kernel, c, o.Out}
+}
