@@ -342,4 +342,3 @@ func checkText(field, text string) error {
 	}
 	return nil
 }
-

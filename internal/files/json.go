@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"densenas/internal/exit"
@@ -39,7 +40,7 @@ func DecodeJSON(name string, data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		var typeError *json.UnmarshalTypeError
 		if errors.As(err, &typeError) {
-			return ErrorAt(name, data, typeError.Offset, "%s%s does not fit, expected %s", at(typeError.Field), typeError.Value, typeName(typeError.Type))
+			return ErrorAt(name, data, typeError.Offset, "%s%s does not fit, expected %s", at(jsonPath(typeError.Field)), typeError.Value, typeName(typeError.Type))
 		}
 		return exit.BadInput("%s: %w", name, err)
 	}
@@ -283,6 +284,12 @@ func typeName(t reflect.Type) string {
 		return "a whole number (" + t.Kind().String() + ")"
 	}
 	return expectation(t.Kind())
+}
+
+// jsonPath drops the names of embedded structs from a field's path: names in our files are of small letters.
+func jsonPath(field string) string {
+	parts := strings.Split(field, ".")
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part != "" && part[0] >= 'A' && part[0] <= 'Z' }), ".")
 }
 
 // at prefixes a message with the path of the value, if there is one.
