@@ -99,6 +99,7 @@ type Entry struct {
 	Count        int      `json:"count,omitempty"`
 	Rounds       int      `json:"rounds,omitempty"`
 	Flags        []string `json:"flags,omitempty"`         // "noisy", "throttled", …
+	Lowering     string   `json:"lowering,omitempty"`      // how the op was written, where there was a choice: "taps", "grouped"
 	MultiplyAdds int64    `json:"multiply_adds,omitempty"` // of one image
 }
 
@@ -309,6 +310,9 @@ func (e *Entry) check() error {
 	}
 	if len(e.Flags) > maxFlags {
 		return fail("has %d flags, allowed are at most %d", len(e.Flags), maxFlags)
+	}
+	if len(e.Lowering) > 40 || strings.Trim(e.Lowering, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return fail("lowering is %.40q, allowed are small letters and _", e.Lowering)
 	}
 	for _, flag := range e.Flags {
 		if flag == "" || len(flag) > 40 || strings.Trim(flag, "abcdefghijklmnopqrstuvwxyz_") != "" {
