@@ -55,7 +55,7 @@ func (b *Bar) draw(w io.Writer, options ...mpb.ContainerOption) {
 	b.container = mpb.New(append(options, mpb.WithOutput(w), mpb.WithRefreshRate(200*time.Millisecond))...)
 	b.bar = b.container.New(int64(b.total), mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
 		mpb.BarWidth(20),
-		mpb.PrependDecorators(decor.Name(b.label+"  ")),
+		mpb.PrependDecorators(decor.Name(b.label+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -123,7 +123,7 @@ func (b *Bar) status() string {
 		return text + "  in " + short(elapsed)
 	case b.current > 0:
 		left := time.Duration(float64(elapsed) * float64(b.total-b.current) / float64(b.current))
-		text += "  " + short(left) + " left"
+		text += "  " + short(max(left.Round(time.Second), time.Second)) + " left"
 	}
 	if b.note != "" {
 		text += "  " + b.note
