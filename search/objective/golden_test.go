@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"densenas/internal/testdata"
+	"densenas/lut"
 	"densenas/supernet/space"
 )
 
@@ -33,36 +34,31 @@ func goldenCases(t *testing.T) []goldenCase {
 	return file.Cases
 }
 
-func rawCosts(t *testing.T, s *space.Space) *Costs {
-	data, err := os.ReadFile(testdata.Shared(t, "luts/titanxp-mbv2-b32.densenas.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var parts []json.RawMessage
-	var blocks [][2][][]float64
-	c := &Costs{Space: s, Head: make([][][]float64, 1), Stack: make([][][]float64, 1)}
-	if err := json.Unmarshal(data, &parts); err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range []any{&c.StemAndFirst, &blocks, &c.Final, &c.Classifier} {
-		if err := json.Unmarshal(parts[i], v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, b := range blocks {
-		c.Head = append(c.Head, b[0])
-		c.Stack = append(c.Stack, b[1][:s.Blocks[i+1].Layers])
-	}
-	return c
-}
-
-// The published figures were computed in float32: a tensor agrees to 1e-5 of its largest element.
-func TestGolden(t *testing.T) {
+// publishedCosts are those of the published table for the mbv2 space.
+func publishedCosts(t *testing.T) *Costs {
 	s, err := space.Load("mbv2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	costs := rawCosts(t, s)
+	f, err := os.Open(testdata.Shared(t, "luts/titanxp-mbv2-b32.densenas.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table, err := lut.ImportDenseNAS(f, "titanxp-mbv2-b32.densenas.txt", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	costs, err := FromTable(s, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return costs
+}
+
+// The published figures were computed in float32: a tensor agrees to 1e-5 of its largest element.
+func TestGolden(t *testing.T) {
+	costs := publishedCosts(t)
 	for i, c := range goldenCases(t) {
 		p, err := space.ParseParameters("golden", c.Params)
 		if err != nil {
