@@ -2,6 +2,7 @@
 //
 //	(Space, Parameters) → the largest alpha of every layer, the most probable path → Architecture
 //	(Space, Parameters, Costs, limit) → the most probable architecture whose latency is within the limit → Architecture
+//	(Space, Parameters, table, limit) → either of them, with the table's prediction
 //
 // The path is found by the Viterbi algorithm over the transition probabilities softmax(beta) (Fang et al., CVPR 2020, section 3.4).
 // Within a limit, path and layers are chosen together, and exactly: see Within.

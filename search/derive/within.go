@@ -32,7 +32,7 @@ func Within(s *space.Space, p *space.Parameters, costs *objective.Costs, limit f
 		return nil, exit.BadInput("the latency limit is not a number of milliseconds")
 	}
 	if fastest := costs.Fastest(); limit < fastest {
-		return nil, exit.BadInput("no architecture of space %s takes %g ms or less: the fastest takes %s ms; raise the limit to that at least",
+		return nil, exit.BadInput("no architecture of space %s takes %.6g ms or less: the fastest takes %s ms; raise the limit to that at least",
 			s.Name, limit, roundedUp(fastest))
 	}
 	f := newPreferences(s, p)

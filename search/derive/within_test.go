@@ -1,7 +1,6 @@
 package derive
 
 import (
-	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -10,6 +9,7 @@ import (
 
 	"densenas/internal/exit"
 	"densenas/internal/testdata"
+	"densenas/lut"
 	"densenas/search/objective"
 	"densenas/supernet/space"
 
@@ -237,41 +237,36 @@ func TestBelowTheFastestIsBadInputThatSaysWhatThatIs(t *testing.T) {
 	}
 }
 
-func titanXP(t testing.TB, s *space.Space) *objective.Costs {
-	data, err := os.ReadFile(testdata.Shared(t, "luts/titanxp-mbv2-b32.densenas.txt"))
+func titanXP(t testing.TB, s *space.Space) *lut.Table {
+	t.Helper()
+	f, err := os.Open(testdata.Shared(t, "luts/titanxp-mbv2-b32.densenas.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var parts []json.RawMessage
-	var blocks [][2][][]float64
-	c := &objective.Costs{Space: s, Head: make([][][]float64, 1), Stack: make([][][]float64, 1)}
-	if err := json.Unmarshal(data, &parts); err != nil {
+	defer f.Close()
+	table, err := lut.ImportDenseNAS(f, "titanxp-mbv2-b32.densenas.txt", s)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for i, v := range []any{&c.StemAndFirst, &blocks, &c.Final, &c.Classifier} {
-		if err := json.Unmarshal(parts[i], v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, b := range blocks {
-		c.Head = append(c.Head, b[0])
-		c.Stack = append(c.Stack, b[1][:s.Blocks[i+1].Layers])
-	}
-	return c
+	return table
 }
 
 // On the published table and parameters: no limit is broken, and a looser one never costs probability.
 func TestWithinOnThePublishedTable(t *testing.T) {
 	s := load(t, "mbv2")
-	c := titanXP(t, s)
+	table := titanXP(t, s)
+	c, err := objective.FromTable(s, table)
+	if err != nil {
+		t.Fatal(err)
+	}
 	params, derived := goldenParameters(t)
 	for i, p := range params {
 		f := newPreferences(s, p)
 		before := math.Inf(-1)
 		for limit := math.Ceil(c.Fastest()); limit < 40; limit += 3 {
 			chosen := newSearch(f, c, limit).best()
-			if got := chosen.latency(c); got > limit {
-				t.Errorf("case %d: %g ms within %g ms", i, got, limit)
+			if got, _, err := table.Network(chosen.architecture(s)); err != nil || got.MS > limit || got.MS != chosen.latency(c) {
+				t.Errorf("case %d: within %g ms, the table predicts %+v, the costs say %g, %v", i, limit, got, chosen.latency(c), err)
 			}
 			score := f.logProbability(chosen)
 			if score < before {

@@ -52,7 +52,15 @@ func Load(nameOrPath string) (*Space, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(nameOrPath, data)
+	s, err := parse(nameOrPath, data)
+	if err != nil || !slices.Contains(Names(), s.Name) {
+		return s, err
+	}
+	// Parameters and architectures carry the name alone, so it must not stand for two spaces.
+	if own, err := Load(s.Name); err != nil || own.Fingerprint() != s.Fingerprint() {
+		return nil, exit.BadInput("%s: name is %s, which is a built-in space that differs; choose another name", nameOrPath, s.Name)
+	}
+	return s, nil
 }
 
 // document is the YAML form. Pointers tell a number that is missing from one that may be 0.

@@ -128,6 +128,27 @@ func TestUnknownSpaceListsTheKnown(t *testing.T) {
 	}
 }
 
+func TestABuiltInNameStandsForOneSpace(t *testing.T) {
+	tiny, err := embedded.ReadFile("spaces/tiny.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	for text, message := range map[string]string{
+		string(tiny): "",
+		strings.Replace(string(tiny), "forward: 4", "forward: 3", 1): "choose another name",
+		strings.Replace(smallSpace, "name: small", "name: mbv2", 1):  "choose another name",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(file)
+		if message == "" && err != nil || message != "" && (err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), message)) {
+			t.Errorf("%v, want %q", err, message)
+		}
+	}
+}
+
 func FuzzParseSpace(f *testing.F) {
 	for _, name := range Names() {
 		data, err := embedded.ReadFile("spaces/" + name + ".yaml")
