@@ -1,0 +1,224 @@
+// Package gomlxrunner makes the executables that the profiler times, on a GoMLX backend: of single operations, of whole
+// networks, and of the empty call. Weights and inputs are random and lie on the device; batch norm is folded. What an
+// executable returns is freed after each call, outside of the measured time.
+//
+// A skip is an executable that returns its input, which both backends copy: that is its raw time.
+package gomlxrunner
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"densenas/internal/device"
+	"densenas/profiler"
+	"densenas/supernet/network"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// Runner implements [profiler.Runner] on the first device of a backend. Use it from one goroutine.
+type Runner struct {
+	backend compute.Backend
+	batch   int
+	random  *rand.Rand
+}
+
+// New makes a runner for calls of batch images, with inputs and weights drawn from seed.
+func New(b compute.Backend, batch int, seed uint64) *Runner {
+	return &Runner{backend: b, batch: batch, random: rand.New(rand.NewPCG(seed, 1))}
+}
+
+// Op compiles the inference form of an operation. Where it can be written in several ways, each is compiled and tried, and
+// the fastest kept and named.
+func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, error) {
+	inputs := &inputs{backend: r.backend, random: r.random}
+	if err := inputs.add(1, r.batch, o.Resolution, o.Resolution, o.In); err != nil {
+		return nil, "", err
+	}
+	if err := inputs.addWeights(o); err != nil {
+		inputs.free()
+		return nil, "", err
+	}
+	build := func(l op.Lowering) func(in []*graph.Node) *graph.Node {
+		return func(in []*graph.Node) *graph.Node { return op.Inference(o, l, in[0], in[1:]) }
+	}
+	if !op.HasChoice(o) {
+		c, err := r.compile(inputs, build(op.Taps))
+		if err != nil {
+			inputs.free()
+			return nil, "", err
+		}
+		return c, "", nil
+	}
+	var best *call
+	var lowering op.Lowering
+	var shortest time.Duration
+	for _, l := range op.Lowerings() {
+		c, err := r.compile(inputs, build(l))
+		var took time.Duration
+		if err == nil {
+			took, err = c.try(ctx)
+		}
+		if err != nil {
+			c.free()
+			best.free()
+			inputs.free()
+			return nil, "", fmt.Errorf("written as %s: %w", l, err)
+		}
+		if best == nil || took < shortest {
+			best, c, lowering, shortest = c, best, l, took
+		}
+		c.free()
+	}
+	return best, lowering.String(), nil
+}
+
+// Empty compiles the identity of one number.
+func (r *Runner) Empty() (profiler.Call, error) {
+	inputs := &inputs{backend: r.backend, random: r.random}
+	if err := inputs.add(1, 1); err != nil {
+		return nil, err
+	}
+	c, err := r.compile(inputs, func(in []*graph.Node) *graph.Node { return in[0] })
+	if err != nil {
+		inputs.free()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Network compiles the inference form of a whole architecture as one graph, written as lowering says; nil means taps
+// everywhere.
+func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (profiler.Call, error) {
+	inputs := &inputs{backend: r.backend, random: r.random}
+	if err := inputs.add(1, r.batch, a.Resolution, a.Resolution, a.Channels); err != nil {
+		return nil, err
+	}
+	var sizes []int
+	for _, o := range a.Ops() {
+		if err := inputs.addWeights(o); err != nil {
+			inputs.free()
+			return nil, err
+		}
+		sizes = append(sizes, len(op.InferenceParameters(o)))
+	}
+	c, err := r.compile(inputs, func(in []*graph.Node) *graph.Node {
+		params, rest := make([][]*graph.Node, len(sizes)), in[1:]
+		for i, n := range sizes {
+			params[i], rest = rest[:n:n], rest[n:]
+		}
+		return network.Inference(a, lowering, in[0], params)
+	})
+	if err != nil {
+		inputs.free()
+		return nil, err
+	}
+	return c, nil
+}
+
+// compile compiles a graph over the inputs, which the call then owns.
+func (r *Runner) compile(in *inputs, build func(in []*graph.Node) *graph.Node) (*call, error) {
+	exec, err := graph.NewExec(r.backend, build)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{exec: exec, inputs: in, args: device.Arguments(in.tensors)}
+	if err := exec.PreCompile(c.args...); err != nil {
+		exec.Finalize()
+		return nil, err
+	}
+	return c, nil
+}
+
+// inputs are random values on the device.
+type inputs struct {
+	backend compute.Backend
+	random  *rand.Rand
+	tensors []*tensors.Tensor
+}
+
+// add draws a tensor from a normal distribution around 0.
+func (in *inputs) add(deviation float64, dims ...int) error {
+	values := make([]float32, device.Size(dims))
+	for i := range values {
+		values[i] = float32(deviation * in.random.NormFloat64())
+	}
+	t, err := device.Upload(in.backend, values, dims...)
+	if err != nil {
+		return err
+	}
+	in.tensors = append(in.tensors, t)
+	return nil
+}
+
+func (in *inputs) addWeights(o space.Op) error {
+	for _, w := range op.InferenceParameters(o) {
+		if err := in.add(w.Deviation, w.Dims...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *inputs) free() { device.Free(in.tensors...) }
+
+// call implements [profiler.Call].
+type call struct {
+	exec   *graph.Exec
+	inputs *inputs
+	args   []any
+}
+
+// Run implements [profiler.Call].
+func (c *call) Run() (time.Duration, error) {
+	start := time.Now()
+	out, err := c.exec.Call(c.args...)
+	took := time.Since(start)
+	if err != nil {
+		return 0, err
+	}
+	device.Free(out...)
+	return took, nil
+}
+
+// try is the shortest of a few calls after a first one: enough to tell ways of writing an operation apart, which differ by
+// much or do not matter.
+func (c *call) try(ctx context.Context) (time.Duration, error) {
+	const calls, limit = 10, 100 * time.Millisecond
+	if _, err := c.Run(); err != nil {
+		return 0, err
+	}
+	var shortest, spent time.Duration
+	for i := 0; i < calls && spent < limit; i++ {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		took, err := c.Run()
+		if err != nil {
+			return 0, err
+		}
+		if spent += took; i == 0 || took < shortest {
+			shortest = took
+		}
+	}
+	return shortest, nil
+}
+
+// Close implements [profiler.Call].
+func (c *call) Close() {
+	c.free()
+	c.inputs.free()
+}
+
+// free frees the executable alone; nil has none.
+func (c *call) free() {
+	if c != nil {
+		c.exec.Finalize()
+	}
+}

@@ -1,0 +1,104 @@
+package gomlxrunner_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"densenas/internal/backends"
+	"densenas/internal/backends/backendstest"
+	"densenas/profiler"
+	"densenas/profiler/gomlxrunner"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// quick measures little, whatever the machine does meanwhile.
+func quick() profiler.Policy {
+	p := profiler.DefaultPolicy()
+	p.MinRounds, p.Limit, p.WarmUp = 6, time.Millisecond, 5*time.Millisecond
+	return p
+}
+
+func load(t *testing.T) *space.Space {
+	t.Helper()
+	s, err := space.Load("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestEveryKindIsMeasured(t *testing.T) {
+	s := load(t)
+	ops := []space.Op{s.StemOp(), s.FirstOp(), s.FinalOp(s.Incoming(len(s.Blocks))[0]), s.ClassifierOp()}
+	ops = append(ops, s.StackOps(1)...)
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		var done []profiler.Measurement
+		var call profiler.Summary
+		observer := profiler.Observer{Save: func(all []profiler.Measurement, empty profiler.Summary) error {
+			done, call = all, empty
+			return nil
+		}}
+		if err := profiler.Profile(t.Context(), gomlxrunner.New(b.Backend, 2, 1), ops, quick(), observer); err != nil {
+			t.Fatal(err)
+		}
+		if len(done) != len(ops) || call.MedianMS <= 0 {
+			t.Fatalf("%d of %d operations, a call takes %g ms", len(done), len(ops), call.MedianMS)
+		}
+		for _, m := range done {
+			if m.MedianMS <= 0 || (m.Lowering != "") != op.HasChoice(m.Op) {
+				t.Errorf("%s: %g ms, lowering %q", m.Op.Key(), m.MedianMS, m.Lowering)
+			}
+		}
+	})
+}
+
+// A skip must not hand its input to whoever frees the output.
+func TestSkipKeepsItsInput(t *testing.T) {
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		skip := space.Op{Kind: space.Skip, In: 8, Out: 8, Stride: 1, Resolution: 16}
+		call, _, err := gomlxrunner.New(b.Backend, 1, 1).Op(t.Context(), skip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer call.Close()
+		for range 100 {
+			if took, err := call.Run(); err != nil || took <= 0 {
+				t.Fatalf("took %v, %v", took, err)
+			}
+		}
+	})
+}
+
+func TestNetworkIsMeasuredWhole(t *testing.T) {
+	a := space.MobileNetV2(0.25, 32, 10)
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		r := gomlxrunner.New(b.Backend, 1, 1)
+		empty, err := r.Empty()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer empty.Close()
+		call, err := r.Network(a, func(space.Op) op.Lowering { return op.Taps })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer call.Close()
+		whole, nothing, _, err := profiler.Sample(t.Context(), call, empty, quick())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole.MedianMS <= nothing.MedianMS {
+			t.Errorf("%d multiply-adds take %g ms, an empty call %g ms", a.MultiplyAdds(), whole.MedianMS, nothing.MedianMS)
+		}
+	})
+}
+
+func TestCancelledRunnerStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := gomlxrunner.New(backendstest.Go(t).Backend, 1, 1).Op(ctx, load(t).StemOp()); err == nil {
+		t.Error("an operation was tried after the end")
+	}
+}

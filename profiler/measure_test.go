@@ -1,0 +1,205 @@
+package profiler
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"densenas/supernet/space"
+)
+
+// fakeRunner times nothing: a call of an operation takes base, with relative normal noise, and longer while it is cold.
+type fakeRunner struct {
+	base   map[space.Op]time.Duration
+	noise  float64
+	cold   int // calls that take three times as long
+	random *rand.Rand
+	open   int // executables
+	most   int // of them at once
+	calls  int
+	failAt int // call that fails; 0: none
+	onCall func(n int)
+}
+
+func (r *fakeRunner) Op(_ context.Context, op space.Op) (Call, string, error) {
+	base, known := r.base[op]
+	if !known {
+		return nil, "", errors.New("cannot be compiled")
+	}
+	return r.call(base), "taps", nil
+}
+
+func (r *fakeRunner) Empty() (Call, error) { return r.call(5 * time.Microsecond), nil }
+
+func (r *fakeRunner) call(base time.Duration) Call {
+	r.open++
+	r.most = max(r.most, r.open)
+	return &fakeCall{runner: r, base: base}
+}
+
+type fakeCall struct {
+	runner *fakeRunner
+	base   time.Duration
+	calls  int
+}
+
+func (c *fakeCall) Run() (time.Duration, error) {
+	r := c.runner
+	r.calls++
+	c.calls++
+	if r.onCall != nil {
+		r.onCall(r.calls)
+	}
+	if r.calls == r.failAt {
+		return 0, errors.New("device lost")
+	}
+	took := float64(c.base) * math.Exp(r.noise*r.random.NormFloat64())
+	if c.calls <= r.cold {
+		took *= 3
+	}
+	return time.Duration(took), nil
+}
+
+func (c *fakeCall) Close() { c.runner.open-- }
+
+// fake makes a runner for n operations that take 10 µs, 20 µs, 30 µs, …
+func fake(n int, noise float64) (*fakeRunner, []space.Op) {
+	r := &fakeRunner{base: map[space.Op]time.Duration{}, noise: noise, random: rand.New(rand.NewPCG(1, 2))}
+	var ops []space.Op
+	for i := range n {
+		op := space.Op{Kind: space.Skip, In: i + 1, Out: i + 1, Stride: 1, Resolution: 8}
+		ops = append(ops, op)
+		r.base[op] = time.Duration(i+1) * 10 * time.Microsecond
+	}
+	return r, ops
+}
+
+func TestProfileFindsTheTimes(t *testing.T) {
+	r, ops := fake(40, 0.1)
+	r.cold = 20
+	p := DefaultPolicy()
+	p.Group = 16
+	var done []Measurement
+	var empty Summary
+	steps := 0
+	observer := Observer{
+		Save:     func(all []Measurement, e Summary) error { done, empty = all, e; return nil },
+		Progress: func(n int, _ string) { steps += n },
+	}
+	if err := Profile(t.Context(), r, ops, p, observer); err != nil {
+		t.Fatal(err)
+	}
+	if len(done) != len(ops) || r.open != 0 || r.most != p.Group+1 || steps != Steps(len(ops), p) {
+		t.Fatalf("%d of %d measured, %d left open, at most %d open, %d of %d steps", len(done), len(ops), r.open, r.most, steps, Steps(len(ops), p))
+	}
+	for _, m := range done {
+		want := milliseconds(r.base[m.Op])
+		if math.Abs(m.MedianMS-want) > 0.03*want || m.Noisy || m.Lowering != "taps" {
+			t.Errorf("%s: %+v, want about %g ms", m.Op.Key(), m, want)
+		}
+		if !(m.MinMS <= m.P10MS && m.P10MS <= m.MedianMS && m.MedianMS <= m.P90MS && m.LowMS <= m.MedianMS && m.MedianMS <= m.HighMS) {
+			t.Errorf("%s: out of order: %+v", m.Op.Key(), m)
+		}
+		if (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS || m.Rounds < p.MinRounds || m.Count < m.Rounds {
+			t.Errorf("%s: not precise: %+v", m.Op.Key(), m)
+		}
+	}
+	if math.Abs(empty.MedianMS-0.005) > 0.0002 || empty.Rounds < 3*p.MinRounds {
+		t.Errorf("empty call %+v", empty)
+	}
+}
+
+func TestNoisyOperationsAreFlagged(t *testing.T) {
+	r, ops := fake(1, 0)
+	r.base[ops[0]] = 50 * time.Millisecond // one call per lap, one lap per round: nothing averages the noise
+	r.noise = 1
+	p := DefaultPolicy()
+	p.Precision, p.Limit = 0.001, time.Second
+	var done []Measurement
+	if err := Profile(t.Context(), r, ops, p, Observer{Save: func(all []Measurement, _ Summary) error { done = all; return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if m := done[0]; !m.Noisy || m.Rounds < minInterval || m.Rounds > 60 || m.HighMS <= m.LowMS {
+		t.Errorf("%+v: want it noisy, after about %v", m, p.Limit)
+	}
+}
+
+// An operation that takes longer than its limit still gets an interval.
+func TestLongOperationsGetAnInterval(t *testing.T) {
+	r, ops := fake(1, 0.01)
+	r.base[ops[0]] = time.Minute
+	var done []Measurement
+	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{Save: func(all []Measurement, _ Summary) error { done = all; return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	if m := done[0]; m.Rounds != minInterval || m.Count != minInterval || math.IsInf(m.HighMS, 0) || m.HighMS <= m.LowMS {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestShortOperationsShareALap(t *testing.T) {
+	r, _ := fake(1, 0)
+	s := &subject{call: r.call(10 * time.Microsecond)}
+	if err := s.warmUp(t.Context(), DefaultPolicy()); err != nil {
+		t.Fatal(err)
+	}
+	if s.calls != 100 {
+		t.Errorf("%d calls of 10 µs in a lap of 1 ms", s.calls)
+	}
+	perCall, took, err := s.lap()
+	if err != nil || math.Abs(perCall-0.01) > 1e-9 || took != time.Millisecond {
+		t.Errorf("a lap takes %v, %g ms per call, %v", took, perCall, err)
+	}
+}
+
+func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
+	r, ops := fake(12, 0.05)
+	p := DefaultPolicy()
+	p.Group = 4
+	var done []Measurement
+	ctx, cancel := context.WithCancel(t.Context())
+	// The second group begins when the fifth operation is prepared.
+	observer := Observer{
+		Save: func(all []Measurement, _ Summary) error { done = all; return nil },
+		Progress: func(_ int, note string) {
+			if note == ops[5].Key() {
+				cancel()
+			}
+		},
+	}
+	if err := Profile(ctx, r, ops, p, observer); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want that of the context", err)
+	}
+	if len(done) != 4 || r.open != 0 {
+		t.Errorf("%d saved, want the 4 of the first group; %d left open", len(done), r.open)
+	}
+}
+
+func TestProfileReportsFailures(t *testing.T) {
+	r, ops := fake(3, 0)
+	r.failAt = 500
+	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+		t.Errorf("a lost device: %v, %d left open", err, r.open)
+	}
+	r, ops = fake(3, 0)
+	delete(r.base, ops[1])
+	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+		t.Errorf("an operation that cannot be compiled: %v, %d left open", err, r.open)
+	}
+	full := errors.New("disk full")
+	r, ops = fake(3, 0)
+	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{Save: func([]Measurement, Summary) error { return full }}); !errors.Is(err, full) {
+		t.Errorf("saving failed: %v", err)
+	}
+}
+
+func TestSample(t *testing.T) {
+	r, _ := fake(0, 0.02)
+	s, empty, noisy, err := Sample(t.Context(), r.call(3*time.Millisecond), r.call(5*time.Microsecond), DefaultPolicy())
+	if err != nil || noisy || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
+		t.Errorf("%+v, call %+v, noisy %v, %v", s, empty, noisy, err)
+	}
+}

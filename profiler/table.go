@@ -1,0 +1,139 @@
+package profiler
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"densenas/internal/exit"
+	"densenas/lut"
+	"densenas/supernet/space"
+)
+
+// Noisy flags an entry whose time was used up before its interval was narrow enough.
+const Noisy = "noisy"
+
+// Settings are what all entries of a table have in common.
+type Settings struct {
+	Device      lut.Device
+	Runtime     lut.Runtime
+	Threads     int   // that the runtime may use; 0 on an accelerator
+	Batch       int   // images per call
+	Resolutions []int // sides of the network inputs, ascending
+	Policy      Policy
+}
+
+// NewTable is a table of the settings without entries.
+func (s Settings) NewTable() *lut.Table {
+	return &lut.Table{
+		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Batch: s.Batch, Resolutions: s.Resolutions, DType: "f32", Layout: "nhwc",
+		Policy: &lut.Policy{
+			Precision: s.Policy.Precision,
+			MinRounds: s.Policy.MinRounds,
+			MinLapMS:  milliseconds(s.Policy.MinLap),
+			OpLimitMS: milliseconds(s.Policy.Limit),
+			Seed:      int64(s.Policy.Seed),
+		},
+	}
+}
+
+// Continue reads the table at path, to be continued under these settings; nil where there is no file. A table that was
+// measured otherwise is bad input that says what differs.
+func (s Settings) Continue(path string) (*lut.Table, error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	table, err := lut.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	if differences := s.differences(table); len(differences) > 0 {
+		return nil, exit.BadInput("%s: measured otherwise, with %s; write to another file, or remove this one", path, strings.Join(differences, "; "))
+	}
+	return table, nil
+}
+
+// differences lists how a table was measured otherwise, as "batch 32 instead of 1".
+func (s Settings) differences(t *lut.Table) []string {
+	want := s.NewTable()
+	policy := t.Policy
+	if policy == nil {
+		policy = &lut.Policy{}
+	}
+	var list []string
+	for _, field := range []struct {
+		name      string
+		got, want any
+	}{
+		{"device", t.Device.Model, want.Device.Model},
+		{"architecture", t.Device.Architecture, want.Device.Architecture},
+		{"instruction sets", t.Device.Features, want.Device.Features},
+		{"cores", t.Device.Cores, want.Device.Cores},
+		{"processors", t.Device.LogicalCPUs, want.Device.LogicalCPUs},
+		{"governor", t.Device.Governor, want.Device.Governor},
+		{"runtime", t.Runtime.Name, want.Runtime.Name},
+		{"version", t.Runtime.Version, want.Runtime.Version},
+		{"plugin", t.Runtime.Plugin, want.Runtime.Plugin},
+		{"threads", t.Threads, want.Threads},
+		{"batch", t.Batch, want.Batch},
+		{"resolutions", fmt.Sprint(t.Resolutions), fmt.Sprint(want.Resolutions)},
+		{"dtype", t.DType, want.DType},
+		{"layout", t.Layout, want.Layout},
+		{"precision", policy.Precision, want.Policy.Precision},
+	} {
+		if field.got != field.want {
+			list = append(list, fmt.Sprintf("%s %v instead of %v", field.name, quoted(field.got), quoted(field.want)))
+		}
+	}
+	return list
+}
+
+func quoted(v any) any {
+	if text, ok := v.(string); ok && (text == "" || strings.Contains(text, " ")) {
+		return fmt.Sprintf("%q", text)
+	}
+	return v
+}
+
+// Add puts measurements into a table, in place of older entries of the same keys, and the empty call.
+func Add(t *lut.Table, done []Measurement, empty Summary) {
+	t.CallMS, t.CallLowMS, t.CallHighMS = empty.MedianMS, empty.LowMS, empty.HighMS
+	for _, m := range done {
+		entry := m.entry()
+		if i := slices.IndexFunc(t.Entries, func(e lut.Entry) bool { return e.Key == entry.Key && e.Position == nil }); i >= 0 {
+			t.Entries[i] = entry
+		} else {
+			t.Entries = append(t.Entries, entry)
+		}
+	}
+}
+
+func (m Measurement) entry() lut.Entry {
+	entry := lut.Entry{
+		Key: m.Op.Key(), MedianMS: m.MedianMS, LowMS: m.LowMS, HighMS: m.HighMS, MADMS: m.MADMS, P10MS: m.P10MS, P90MS: m.P90MS, MinMS: m.MinMS,
+		Count: m.Count, Rounds: m.Rounds, MultiplyAdds: m.Op.MultiplyAdds(), Lowering: m.Lowering,
+	}
+	if m.Noisy {
+		entry.Flags = []string{Noisy}
+	}
+	return entry
+}
+
+// Remaining are the operations of a plan that a table, which may be nil, has no entry for.
+func Remaining(p Plan, t *lut.Table) []space.Op {
+	have := map[string]bool{}
+	if t != nil {
+		for i := range t.Entries {
+			have[t.Entries[i].Key] = true
+		}
+	}
+	var ops []space.Op
+	for _, item := range p.Items {
+		if !have[item.Op.Key()] {
+			ops = append(ops, item.Op)
+		}
+	}
+	return ops
+}
