@@ -1,0 +1,270 @@
+package rundir
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"densenas/internal/exit"
+	"densenas/internal/files"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	configKind    = "densenas.config"
+	configVersion = 1
+	maxConfigFile = 1 << 20 // bytes
+	maxText       = 4096    // bytes of a path
+
+	// paperSpace is the space whose configuration is the paper's: that of spaces that have none of their own.
+	paperSpace = "mbv2"
+)
+
+//go:embed configs/*.yaml
+var configs embed.FS
+
+// Config is all that decides a search. Epochs count from 0.
+type Config struct {
+	files.Header `yaml:",inline"`
+
+	Space            string `yaml:"space"`             // name of a built-in space, or the path of one
+	SpaceFingerprint string `yaml:"space_fingerprint"` // of the space as trained; empty until the run begins
+	Backend          string `yaml:"backend"`           // as asked for: auto, go, xla, …
+	Seed             uint64 `yaml:"seed"`              // of weights, sampling, held-out share, order and augmentation
+
+	Data         string  `yaml:"data"`           // mnist, or a path
+	DataIdentity string  `yaml:"data_identity"`  // of the data set as read; empty until the run begins
+	Resolution   int     `yaml:"resolution"`     // of the images in training; 0: the space's
+	HeldOutShare float64 `yaml:"held_out_share"` // of the training images, for the architecture parameters; above 0, at most 0.9
+	Limit        int     `yaml:"limit"`          // training images at most; 0: all
+	Augmentation string  `yaml:"augmentation"`   // empty: chosen by the data
+	SkipCorrupt  bool    `yaml:"skip_corrupt"`   // leave images out that cannot be decoded
+	Workers      int     `yaml:"workers"`        // decode and augment; 0: one per processor
+
+	Epochs            int     `yaml:"epochs"`
+	ArchitectureEpoch int     `yaml:"architecture_epoch"` // the first with an architecture pass
+	Batch             int     `yaml:"batch"`              // images of a step
+	Rate              float64 `yaml:"rate"`               // of SGD at the start, falling along a cosine …
+	MinRate           float64 `yaml:"min_rate"`           // … to this
+	Momentum          float64 `yaml:"momentum"`
+	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
+	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
+
+	ArchitectureRate        float64 `yaml:"architecture_rate"` // of Adam, for alpha and beta
+	ArchitectureWeightDecay float64 `yaml:"architecture_weight_decay"`
+	AdamBeta1               float64 `yaml:"adam_beta1"`
+	AdamBeta2               float64 `yaml:"adam_beta2"`
+
+	// The loss of an architecture step is cross entropy + factor · log(expected latency in ms)/log(base).
+	Base   float64 `yaml:"base"`
+	Factor float64 `yaml:"factor"`
+	// Where the target is above 0, the factor is a multiplier that starts from Factor and moves by
+	// multiplier_rate · log(expected/target)/log(base), never below 0.
+	TargetLatencyMS float64 `yaml:"target_latency_ms"`
+	MultiplierRate  float64 `yaml:"multiplier_rate"`
+
+	LUT LUT `yaml:"lut"`
+}
+
+// LUT names the lookup table of a search and what it is optimised for.
+type LUT struct {
+	Path       string `yaml:"path"`       // file
+	Identity   string `yaml:"identity"`   // of its content; empty until the run begins
+	Resolution int    `yaml:"resolution"` // that the table must have been measured for; 0: the space's
+	Batch      int    `yaml:"batch"`      // likewise; 1 unless named
+}
+
+// Default is the configuration of a built-in space; other spaces have mbv2's, with their name.
+func Default(space string) (*Config, error) {
+	name := paperSpace
+	if names := builtIn(); slices.Contains(names, space) {
+		name = space
+	}
+	data, err := configs.ReadFile("configs/" + name + ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	c := new(Config)
+	if err := files.DecodeYAMLKind("configs/"+name+".yaml", data, configKind, configVersion, c); err != nil {
+		return nil, err
+	}
+	c.Space = space
+	return c, nil
+}
+
+// builtIn names the spaces that have a configuration.
+func builtIn() []string {
+	entries, err := configs.ReadDir("configs")
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = strings.TrimSuffix(e.Name(), ".yaml")
+	}
+	return names
+}
+
+// Load reads a configuration that may leave fields out: they have the defaults of the space that it names. Where it names
+// none, that is space.
+func Load(path, space string) (*Config, error) {
+	data, err := files.ReadBounded(path, maxConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	return load(path, data, space)
+}
+
+func load(name string, data []byte, space string) (*Config, error) {
+	named := new(Config)
+	if err := files.DecodeYAMLKind(name, data, configKind, configVersion, named); err != nil {
+		return nil, err
+	}
+	if named.Space != "" {
+		space = named.Space
+	}
+	c, err := Default(space)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.DecodeYAML(name, data, c); err != nil {
+		return nil, err
+	}
+	c.Space = space
+	if err := c.Validate(); err != nil {
+		return nil, exit.BadInput("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// ReadConfig reads the configuration of a run folder, which has every field.
+func ReadConfig(folder string) (*Config, error) {
+	path := filepath.Join(folder, ConfigFile)
+	data, err := files.ReadBounded(path, maxConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(path, data)
+}
+
+func parseConfig(name string, data []byte) (*Config, error) {
+	c := new(Config)
+	if err := files.DecodeYAMLKind(name, data, configKind, configVersion, c); err != nil {
+		return nil, err
+	}
+	if err := requireFields(name, data, c); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, exit.BadInput("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// requireFields reports the first field that Write would write and the file does not have.
+func requireFields(name string, data []byte, c *Config) error {
+	var have, want yaml.Node
+	if err := yaml.Unmarshal(data, &have); err != nil {
+		return exit.BadInput("%s: %w", name, err)
+	}
+	if err := want.Encode(c); err != nil {
+		return err
+	}
+	if missing := missingField(&want, have.Content[0], ""); missing != "" {
+		return exit.BadInput("%s: field %s is missing; a run's configuration has every field: copy it from another run, or start a new one", name, missing)
+	}
+	return nil
+}
+
+func missingField(want, have *yaml.Node, prefix string) string {
+	for i := 0; i+1 < len(want.Content); i += 2 {
+		key := want.Content[i].Value
+		at := -1
+		for j := 0; j+1 < len(have.Content); j += 2 {
+			if have.Content[j].Value == key {
+				at = j
+			}
+		}
+		if at < 0 || have.Content[at+1].Tag == "!!null" {
+			return prefix + key
+		}
+		if missing := missingField(want.Content[i+1], have.Content[at+1], prefix+key+"."); missing != "" {
+			return missing
+		}
+	}
+	return ""
+}
+
+// Write writes the configuration into a run folder, atomically and with every field.
+func (c *Config) Write(folder string) error {
+	path := filepath.Join(folder, ConfigFile)
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("%s: not written: %w", path, err)
+	}
+	whole := *c
+	whole.Header = files.Header{Kind: configKind, SchemaVersion: configVersion}
+	data, err := yaml.Marshal(&whole)
+	if err != nil {
+		return fmt.Errorf("%s: not written: %w", path, err)
+	}
+	return files.WriteAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Validate reports the first field that is out of its range, by its name in the file.
+func (c *Config) Validate() error {
+	if c.Space == "" {
+		return errors.New("space is empty; name one")
+	}
+	for _, text := range []struct{ field, value string }{{"space", c.Space}, {"space_fingerprint", c.SpaceFingerprint}, {"backend", c.Backend},
+		{"data", c.Data}, {"data_identity", c.DataIdentity}, {"augmentation", c.Augmentation}, {"lut.path", c.LUT.Path}, {"lut.identity", c.LUT.Identity}} {
+		if len(text.value) > maxText {
+			return fmt.Errorf("%s has %d bytes, allowed are at most %d", text.field, len(text.value), maxText)
+		}
+		if strings.ContainsFunc(text.value, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("%s %.60q has characters that cannot be printed", text.field, text.value)
+		}
+	}
+	const below1, above0, above1 = 0.999999, 1e-6, 1.000001
+	for _, f := range []struct {
+		field            string
+		value, low, high float64
+	}{
+		{"resolution", float64(c.Resolution), 0, 1024},
+		{"held_out_share", c.HeldOutShare, above0, 0.9},
+		{"limit", float64(c.Limit), 0, math.MaxInt32},
+		{"workers", float64(c.Workers), 0, 4096},
+		{"epochs", float64(c.Epochs), 1, 1e6},
+		{"architecture_epoch", float64(c.ArchitectureEpoch), 0, 1e6},
+		{"batch", float64(c.Batch), 1, 65536},
+		{"rate", c.Rate, 0, 1000},
+		{"min_rate", c.MinRate, 0, c.Rate},
+		{"momentum", c.Momentum, 0, below1},
+		{"weight_decay", c.WeightDecay, 0, 1},
+		{"norm_momentum", c.NormMomentum, 0, 1},
+		{"architecture_rate", c.ArchitectureRate, 0, 1000},
+		{"architecture_weight_decay", c.ArchitectureWeightDecay, 0, 1},
+		{"adam_beta1", c.AdamBeta1, 0, below1},
+		{"adam_beta2", c.AdamBeta2, 0, below1},
+		{"base", c.Base, above1, 1e12},
+		{"factor", c.Factor, 0, 1e6},
+		{"target_latency_ms", c.TargetLatencyMS, 0, 1e9},
+		{"multiplier_rate", c.MultiplierRate, 0, 1e6},
+		{"lut.resolution", float64(c.LUT.Resolution), 0, 1024},
+		{"lut.batch", float64(c.LUT.Batch), 1, 65536},
+	} {
+		if !(f.value >= f.low && f.value <= f.high) { // refuses what is no number, too
+			return fmt.Errorf("%s is %g, allowed is %g to %g", f.field, f.value, f.low, f.high)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+// Package rundir models the folder of a search: what was asked for, how it went, where it stands and what came out.
+//
+//	config.yaml    the configuration with every value, as the run began (Config)
+//	metrics.jsonl  one record per epoch (Record), appended and synced
+//	checkpoints/   the state that the run continues from
+//	params.json    the architecture parameters
+//	arch.json      the derived network
+//
+// The defaults of a search stand in the embedded configs/*.yaml, one per built-in space; those of mbv2 are the paper's
+// (Fang et al., CVPR 2020, section 4). Refused, with file and line: unknown, doubled and missing fields, values out of
+// their ranges, records out of order, and files over their bounds. One torn record at the end of the metrics, which a
+// crash leaves, is dropped and said.
+//
+// The package knows no runtime, so that a report can read a run wherever it is.
+package rundir
+
+// The names in a run folder.
+const (
+	ConfigFile        = "config.yaml"
+	MetricsFile       = "metrics.jsonl"
+	CheckpointsFolder = "checkpoints"
+	ParametersFile    = "params.json"
+	ArchitectureFile  = "arch.json"
+)
