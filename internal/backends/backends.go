@@ -177,6 +177,12 @@ func versions(modules ...string) string {
 	return strings.Join(texts, ", ")
 }
 
+// OnGPU says whether the backend computes on an NVIDIA GPU instead of the host's processors.
+func (b Backend) OnGPU() bool {
+	x, ok := b.Backend.(interface{ IsCUDA() bool })
+	return ok && x.IsCUDA()
+}
+
 // PluginDigest is the SHA-256 of the plugin's file in hexadecimal; empty for a backend without one. It reads the whole
 // file, a few hundred megabytes.
 func (b Backend) PluginDigest() (string, error) {

@@ -37,30 +37,56 @@ func New(b compute.Backend, batch int, seed uint64) *Runner {
 // Op compiles the inference form of an operation. Where it can be written in several ways, each is compiled and tried, and
 // the fastest kept and named.
 func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, error) {
-	inputs := &inputs{backend: r.backend, random: r.random}
-	if err := inputs.add(1, r.batch, o.Resolution, o.Resolution, o.In); err != nil {
+	c, lowering, err := r.op(ctx, o)
+	if err != nil {
 		return nil, "", err
 	}
-	if err := inputs.addWeights(o); err != nil {
-		inputs.free()
-		return nil, "", err
+	if !op.HasChoice(o) {
+		return c, "", nil
+	}
+	return c, lowering.String(), nil
+}
+
+// Choose says how an operation is written fastest, as [Runner.Op] finds it.
+func (r *Runner) Choose(ctx context.Context, o space.Op) (op.Lowering, error) {
+	c, lowering, err := r.op(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	c.Close()
+	return lowering, nil
+}
+
+func (r *Runner) op(ctx context.Context, o space.Op) (*call, op.Lowering, error) {
+	in := &inputs{backend: r.backend, random: r.random}
+	c, lowering, err := r.fastest(ctx, o, in)
+	if err != nil {
+		in.free()
+		return nil, 0, err
+	}
+	return c, lowering, nil
+}
+
+// fastest compiles each way of writing an operation and keeps the one that takes least.
+func (r *Runner) fastest(ctx context.Context, o space.Op, in *inputs) (*call, op.Lowering, error) {
+	if err := in.add(1, r.batch, o.Resolution, o.Resolution, o.In); err != nil {
+		return nil, 0, err
+	}
+	if err := in.addWeights(o); err != nil {
+		return nil, 0, err
 	}
 	build := func(l op.Lowering) func(in []*graph.Node) *graph.Node {
 		return func(in []*graph.Node) *graph.Node { return op.Inference(o, l, in[0], in[1:]) }
 	}
 	if !op.HasChoice(o) {
-		c, err := r.compile(inputs, build(op.Taps))
-		if err != nil {
-			inputs.free()
-			return nil, "", err
-		}
-		return c, "", nil
+		c, err := r.compile(in, build(op.Taps))
+		return c, op.Taps, err
 	}
 	var best *call
 	var lowering op.Lowering
 	var shortest time.Duration
 	for _, l := range op.Lowerings() {
-		c, err := r.compile(inputs, build(l))
+		c, err := r.compile(in, build(l))
 		var took time.Duration
 		if err == nil {
 			took, err = c.try(ctx)
@@ -68,15 +94,14 @@ func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, err
 		if err != nil {
 			c.free()
 			best.free()
-			inputs.free()
-			return nil, "", fmt.Errorf("written as %s: %w", l, err)
+			return nil, 0, fmt.Errorf("written as %s: %w", l, err)
 		}
 		if best == nil || took < shortest {
 			best, c, lowering, shortest = c, best, l, took
 		}
 		c.free()
 	}
-	return best, lowering.String(), nil
+	return best, lowering, nil
 }
 
 // Empty compiles the identity of one number.

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"densenas/internal/exit"
+	"densenas/internal/tables"
+	"densenas/lut"
+	"densenas/profiler"
+	"densenas/profiler/gomlxrunner"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+type measureOptions struct {
+	backendOptions
+	resolution  int
+	table       string
+	precision   float64
+	limit       time.Duration
+	repetitions int
+	format      tables.Format
+}
+
+func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
+	p := profiler.DefaultPolicy()
+	o.backendOptions.AddFlags(f)
+	f.IntVar(&o.resolution, "resolution", 0, "side of the input images (default: that of the architecture)")
+	f.StringVar(&o.table, "lut", "", "table whose prediction is shown beside the measurement")
+	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of the median is as narrow as ± this share of it")
+	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure for, at most; the result is called noisy then")
+	f.IntVar(&o.repetitions, "repetitions", p.MinRounds, "rounds to measure, at least")
+	f.Var(&o.format, "format", tables.FormatUsage)
+}
+
+func (o *measureOptions) Validate() error {
+	if err := o.backendOptions.Validate(); err != nil {
+		return err
+	}
+	if err := o.policy().Check(); err != nil {
+		return err
+	}
+	return checkResolution(o.resolution)
+}
+
+func (o *measureOptions) policy() profiler.Policy {
+	p := profiler.DefaultPolicy()
+	p.Precision, p.Limit, p.MinRounds = o.precision, o.limit, o.repetitions
+	return p
+}
+
+func measureCommand() *cobra.Command {
+	var o measureOptions
+	c := &cobra.Command{
+		Use:   "measure ARCHITECTURE",
+		Short: "Measure a network as a whole, and hold a table's prediction against it",
+		Long: `Measure a network as one graph in its inference form, with random weights, by the same rules as single operations.
+ARCHITECTURE is an architecture file or net_config text. With --lut the prediction of a table is shown beside it, and
+operations are written as the table's entries were.`,
+		Example: `  profiler measure found.arch.json
+  profiler measure run/arch.json --lut tiny.lut.json --format json
+  profiler measure net_config.txt --resolution 96 --backend xla --threads 1`,
+		Args: arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.run(c.Context(), args[0], c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+type measureReport struct {
+	Architecture string             `json:"architecture"`
+	Resolution   int                `json:"resolution"`
+	Batch        int                `json:"batch"`
+	Device       string             `json:"device"`
+	Runtime      lut.Runtime        `json:"runtime"`
+	Threads      int                `json:"threads"`
+	MedianMS     float64            `json:"median_ms"`
+	LowMS        float64            `json:"low_ms"`
+	HighMS       float64            `json:"high_ms"`
+	MADMS        float64            `json:"mad_ms"`
+	P10MS        float64            `json:"p10_ms"`
+	P90MS        float64            `json:"p90_ms"`
+	MinMS        float64            `json:"min_ms"`
+	Count        int                `json:"count"`
+	Rounds       int                `json:"rounds"`
+	Noisy        bool               `json:"noisy"`
+	CallMS       float64            `json:"call_ms"`
+	MultiplyAdds int64              `json:"multiply_adds"`
+	Predicted    *predictionOfTable `json:"predicted,omitempty"`
+}
+
+type predictionOfTable struct {
+	space.Prediction
+	// Ratio is the measured over the predicted latency.
+	Ratio float64 `json:"measured_over_predicted"`
+}
+
+func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
+	a, err := readArchitecture(path, o.resolution)
+	if err != nil {
+		return err
+	}
+	var table *lut.Table
+	var predicted *predictionOfTable
+	if o.table != "" {
+		if table, err = lut.Read(o.table); err != nil {
+			return err
+		}
+		if table.Batch != o.batch {
+			return exit.BadInput("%s: measured at batch %d, the network is to be at %d; name a table at that batch, or measure by --batch %d", o.table, table.Batch, o.batch, table.Batch)
+		}
+		prediction, err := table.Predict(a)
+		if err != nil {
+			return err
+		}
+		predicted = &predictionOfTable{Prediction: *prediction}
+	}
+	b, err := o.open(stderr)
+	if err != nil {
+		return err
+	}
+	defer b.Finalize()
+	if table != nil {
+		warnOfOtherTable(stderr, table, b)
+	}
+	s, call, noisy, err := o.measure(ctx, b, a, table)
+	if ctx.Err() != nil {
+		return exit.Interrupted{}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	report := measureReport{
+		Architecture: a.Name, Resolution: a.Resolution, Batch: o.batch, Device: b.device.Model, Runtime: b.runtime, Threads: b.threads,
+		MedianMS: s.MedianMS, LowMS: s.LowMS, HighMS: s.HighMS, MADMS: s.MADMS, P10MS: s.P10MS, P90MS: s.P90MS, MinMS: s.MinMS,
+		Count: s.Count, Rounds: s.Rounds, Noisy: noisy, CallMS: call.MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
+	}
+	if predicted != nil {
+		predicted.Ratio = report.MedianMS / predicted.LatencyMS
+	}
+	return tables.Write(stdout, o.format, []tables.Table{report.table()}, report)
+}
+
+// warnOfOtherTable says where a table's entries were measured differently from the network.
+func warnOfOtherTable(stderr io.Writer, t *lut.Table, b opened) {
+	var list []string
+	for _, field := range []struct{ name, table, now string }{
+		{"device", t.Device.Model, b.device.Model},
+		{"runtime", t.Runtime.Name, b.runtime.Name},
+		{"version", t.Runtime.Version, b.runtime.Version},
+		{"plugin", t.Runtime.Plugin, b.runtime.Plugin},
+		{"threads", fmt.Sprint(t.Threads), fmt.Sprint(b.threads)},
+	} {
+		if field.table != field.now {
+			list = append(list, fmt.Sprintf("%s %q, now %q", field.name, field.table, field.now))
+		}
+	}
+	if len(list) > 0 {
+		fmt.Fprintf(stderr, "warning: the table was measured with %s\n", strings.Join(list, "; "))
+	}
+}
+
+// measure compiles and times a network. Operations are written as the table's entries say, others in the way that is faster
+// alone.
+func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table) (s, call profiler.Summary, noisy bool, err error) {
+	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
+		return profiler.Summary{}, profiler.Summary{}, false, err
+	}
+	runner := gomlxrunner.New(b.Backend.Backend, o.batch, o.policy().Seed)
+	names := map[string]string{}
+	if table != nil {
+		for i := range table.Entries {
+			names[table.Entries[i].Key] = table.Entries[i].Lowering
+		}
+	}
+	chosen := map[space.Op]op.Lowering{}
+	for _, layer := range a.Counts() {
+		known := false
+		for _, l := range op.Lowerings() {
+			if names[layer.Op.Key()] == l.String() {
+				chosen[layer.Op], known = l, true
+			}
+		}
+		if known || !op.HasChoice(layer.Op) {
+			continue
+		}
+		if chosen[layer.Op], err = runner.Choose(ctx, layer.Op); err != nil {
+			return fail(err)
+		}
+	}
+	whole, err := runner.Network(a, func(o space.Op) op.Lowering { return chosen[o] })
+	if err != nil {
+		return fail(err)
+	}
+	defer whole.Close()
+	empty, err := runner.Empty()
+	if err != nil {
+		return fail(err)
+	}
+	defer empty.Close()
+	return profiler.Sample(ctx, whole, empty, o.policy())
+}
+
+func (r measureReport) table() tables.Table {
+	ms := func(v float64) string { return fmt.Sprintf("%.4g", v) }
+	t := tables.Table{
+		Title:      fmt.Sprintf("%s at %d×%d, batch %d, on %s", r.Architecture, r.Resolution, r.Resolution, r.Batch, r.Runtime.Name),
+		Header:     []string{"", "ms", "95 % low", "95 % high"},
+		Rows:       [][]string{{"measured", ms(r.MedianMS), ms(r.LowMS), ms(r.HighMS)}},
+		Notes:      []string{fmt.Sprintf("median of %d laps in %d rounds; an empty call takes %s ms", r.Count, r.Rounds, ms(r.CallMS))},
+		RightAlign: []bool{false, true, true, true},
+	}
+	if p := r.Predicted; p != nil {
+		t.Rows = append(t.Rows, []string{"predicted", ms(p.LatencyMS), ms(p.LowMS), ms(p.HighMS)})
+		t.Notes = append(t.Notes, fmt.Sprintf("measured / predicted = %.3f; the prediction's interval holds the noise of the table's entries alone", p.Ratio))
+	}
+	if r.Noisy {
+		t.Notes = append(t.Notes, "noisy: the interval is wider than asked for; close other programs, or give more time by --limit")
+	}
+	return t
+}

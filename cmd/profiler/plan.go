@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"densenas/internal/backends"
+	"densenas/internal/tables"
+	"densenas/profiler"
+)
+
+type planOptions struct {
+	sourceOptions
+	backendOptions
+	format tables.Format
+}
+
+func (o *planOptions) AddFlags(f *pflag.FlagSet) {
+	o.sourceOptions.AddFlags(f)
+	o.backendOptions.AddFlags(f)
+	f.Var(&o.format, "format", tables.FormatUsage)
+}
+
+func (o *planOptions) Validate() error {
+	if err := o.sourceOptions.Validate(); err != nil {
+		return err
+	}
+	return o.backendOptions.Validate()
+}
+
+func planCommand() *cobra.Command {
+	var o planOptions
+	c := &cobra.Command{
+		Use:   "plan (--space SPACE | --arch FILE)...",
+		Short: "List the distinct operations that `profiler run` would measure",
+		Long: `List the distinct operations that "profiler run" would measure: in how many places each stands, its multiply-adds for one
+image, and a rough estimate of the time of a call, good to a factor of three. Nothing is measured.`,
+		Example: `  profiler plan --space mbv2
+  profiler plan --space cifar --only 'mbconv_k7_*' --format csv
+  profiler plan --arch found.arch.json --resolution 96`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.run(c.OutOrStdout())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+type plannedOp struct {
+	Key          string  `json:"key"`
+	Count        int     `json:"count"`
+	MultiplyAdds int64   `json:"multiply_adds"`
+	EstimateMS   float64 `json:"estimate_ms"`
+}
+
+type planReport struct {
+	Runtime     string      `json:"runtime"`
+	Batch       int         `json:"batch"`
+	Resolutions []int       `json:"resolutions"`
+	Operations  []plannedOp `json:"operations"`
+	Places      int         `json:"places"`
+	MeasuringS  float64     `json:"measuring_s"`
+}
+
+func (o *planOptions) run(stdout io.Writer) error {
+	plan, err := o.plan()
+	if err != nil {
+		return err
+	}
+	report := planReport{Runtime: runtimeOf(o.backend), Batch: o.batch, Resolutions: plan.Resolutions}
+	table := tables.Table{Header: []string{"operation", "places", "multiply-adds", "about ms"}, RightAlign: []bool{false, true, true, true}}
+	var measuring time.Duration
+	for _, item := range plan.Items {
+		call, all := profiler.Guess(item.Op, o.batch, report.Runtime, profiler.DefaultPolicy())
+		measuring += all
+		row := plannedOp{item.Op.Key(), item.Count, item.Op.MultiplyAdds(), float64(call) / float64(time.Millisecond)}
+		report.Operations = append(report.Operations, row)
+		report.Places += item.Count
+		table.Rows = append(table.Rows, []string{row.Key, strconv.Itoa(row.Count), strconv.FormatInt(row.MultiplyAdds, 10), fmt.Sprintf("%.3g", row.EstimateMS)})
+	}
+	report.MeasuringS = measuring.Seconds()
+	table.Footer = []string{fmt.Sprintf("%d operations", len(plan.Items)), strconv.Itoa(report.Places), "", ""}
+	table.Notes = []string{fmt.Sprintf("measuring them on %s at batch %d takes about %s", report.Runtime, o.batch, measuring.Round(time.Second))}
+	return tables.Write(stdout, o.format, []tables.Table{table}, report)
+}
+
+// runtimeOf is the runtime that a specification would open.
+func runtimeOf(spec string) string {
+	if spec == backends.Go || spec == "auto" && backends.Check(backends.XLA, backends.Options{}) != nil {
+		return backends.Go
+	}
+	return backends.XLA
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"densenas/internal/exit"
+	"densenas/internal/progress"
+	"densenas/lut"
+	"densenas/profiler"
+	"densenas/profiler/gomlxrunner"
+)
+
+type runOptions struct {
+	sourceOptions
+	backendOptions
+	precision float64
+	limit     time.Duration
+	output    string
+}
+
+func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+	p := profiler.DefaultPolicy()
+	o.sourceOptions.AddFlags(f)
+	o.backendOptions.AddFlags(f)
+	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of an operation's median is as narrow as ± this share of it")
+	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure an operation for, at most; it is flagged noisy then")
+	f.StringVarP(&o.output, "output", "o", "", "table to write, or to continue: FILE.lut.json")
+}
+
+func (o *runOptions) Validate() error {
+	if err := o.sourceOptions.Validate(); err != nil {
+		return err
+	}
+	if err := o.backendOptions.Validate(); err != nil {
+		return err
+	}
+	if err := o.policy().Check(); err != nil {
+		return err
+	}
+	return checkOutput(o.output)
+}
+
+func (o *runOptions) policy() profiler.Policy {
+	p := profiler.DefaultPolicy()
+	p.Precision, p.Limit = o.precision, o.limit
+	return p
+}
+
+// checkOutput refuses a file that cannot be written, before the work for it is done.
+func checkOutput(path string) error {
+	if path == "" {
+		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return exit.BadInput("%s is not a file; name a file by -o", path)
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".profiler-*")
+	if err != nil {
+		return exit.BadInput("cannot write %s: %w; name a file in a folder that exists and can be written", path, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+func runCommand(commandLine string) *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run (--space SPACE | --arch FILE)... -o FILE.lut.json",
+		Short: "Measure each distinct operation once, and write a lookup table",
+		Long: `Measure each distinct operation of spaces and architectures once, and write a lookup table.
+
+The table is saved as the run proceeds. The same command continues an interrupted run, and completes a table to which a
+space was added: what a table has is not measured again. A table of another device, runtime, batch or resolution is refused.`,
+		Example: `  profiler run --space tiny -o tiny.lut.json
+  profiler run --space mbv2 --only '*_r7*' --backend xla --threads 1 -o small.lut.json
+  profiler run --arch found.arch.json --resolution 96 --precision 0.01 -o found.lut.json
+  profiler run --space mbv2 --device raspberry-pi-5 -o pi.lut.json`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.run(c.Context(), commandLine, c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writer) error {
+	plan, err := o.plan()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(o.output); err == nil {
+		if _, err := lut.Read(o.output); err != nil {
+			return fmt.Errorf("cannot continue: %w", err)
+		}
+	}
+	b, err := o.open(stderr)
+	if err != nil {
+		return err
+	}
+	defer b.Finalize()
+	settings := profiler.Settings{
+		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, Policy: o.policy(),
+	}
+	runner := gomlxrunner.New(b.Backend.Backend, o.batch, settings.Policy.Seed)
+	return profileInto(ctx, runner, settings, plan, o.output, commandLine, stderr)
+}
+
+// profileInto measures what the table at path lacks of a plan. Where ctx ends, what is complete is in the table, and the
+// error says the command that continues.
+func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Settings, plan profiler.Plan, path, commandLine string, stderr io.Writer) error {
+	before, err := settings.Continue(path)
+	if err != nil {
+		return err
+	}
+	ops := profiler.Remaining(plan, before)
+	if len(ops) == 0 {
+		fmt.Fprintf(stderr, "%s has all %d operations\n", path, len(plan.Items))
+		return nil
+	}
+	if have := len(plan.Items) - len(ops); have > 0 {
+		fmt.Fprintf(stderr, "%s has %d of %d operations: going on with the others\n", path, have, len(plan.Items))
+	}
+	table := settings.NewTable()
+	if before != nil {
+		table = before
+	}
+	bar := progress.New(stderr, "measuring", profiler.Steps(len(ops), settings.Policy))
+	defer bar.Done()
+	err = profiler.Profile(ctx, r, ops, settings.Policy, profiler.Observer{
+		Progress: bar.Add,
+		Save: func(done []profiler.Measurement, empty profiler.Summary) error {
+			profiler.Add(table, done, empty)
+			return table.Write(path)
+		},
+	})
+	bar.Done()
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return exit.Interrupted{Continue: commandLine}
+	}
+	if err != nil {
+		return err
+	}
+	noisy := 0
+	for i := range table.Entries {
+		if slices.Contains(table.Entries[i].Flags, profiler.Noisy) {
+			noisy++
+		}
+	}
+	if noisy > 0 {
+		fmt.Fprintf(stderr, "%d of %d operations are noisy: their intervals are wider than asked for; close other programs, or give more time by --limit\n", noisy, len(table.Entries))
+	}
+	return nil
+}
