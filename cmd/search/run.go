@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"densenas/internal/backends"
+	"densenas/internal/exit"
+	"densenas/search/rundir"
+)
+
+// runOptions are what search run is asked for. Flags that are not given leave the configuration's values.
+type runOptions struct {
+	Config        string
+	Space         string
+	LUT           string
+	LUTResolution int
+	LUTBatch      int
+	Data          string
+	Augmentation  string
+	Limit         int
+	SkipCorrupt   bool
+	TargetLatency time.Duration
+	Resolution    int
+	Batch         int
+	Epochs        int
+	ArchEpoch     int
+	Seed          uint64
+	Backend       string
+	Output        string
+
+	flags *pflag.FlagSet
+}
+
+func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+	o.flags = f
+	f.StringVar(&o.Space, "space", "", "space to search: mbv2, cifar, tiny, or a YAML file")
+	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
+	f.IntVar(&o.LUTResolution, "lut-resolution", 0, "resolution that the network is deployed at and the table measured for (default: the space's)")
+	f.IntVar(&o.LUTBatch, "lut-batch", 1, "batch that the table was measured at")
+	f.StringVar(&o.Data, "data", "", "images: mnist, a folder or zip of images by class, or CIFAR-10's binary batches")
+	f.StringVar(&o.Augmentation, "augmentation", "", "none, shift, crop-flip or resized-crop-flip (default: chosen by the data)")
+	f.IntVar(&o.Limit, "limit", 0, "use at most so many training images")
+	f.BoolVar(&o.SkipCorrupt, "skip-corrupt", false, "leave images out that cannot be decoded, and count them")
+	f.DurationVar(&o.TargetLatency, "target-latency", 0, "latency that the derived network must meet, such as 15ms")
+	f.IntVar(&o.Resolution, "resolution", 0, "resolution of the images in training (default: the space's)")
+	f.IntVar(&o.Batch, "batch", 0, "images of a training step (default: the configuration's)")
+	f.IntVar(&o.Epochs, "epochs", 0, "length of the search (default: the configuration's)")
+	f.IntVar(&o.ArchEpoch, "architecture-epoch", 0, "epoch from which on the architecture is trained (default: the configuration's)")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
+	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
+	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
+	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
+}
+
+func (o *runOptions) Validate() error {
+	switch {
+	case o.Space == "" && o.Config == "":
+		return exit.BadInput("no space to search: give --space mbv2, cifar, tiny, or a YAML file")
+	case o.Output == "":
+		return exit.BadInput("no run folder: give -o FOLDER")
+	case o.flags.Changed("target-latency") && o.TargetLatency <= 0:
+		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
+	}
+	entries, err := os.ReadDir(o.Output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return exit.BadInput("-o: %w; name a folder that can be created", err)
+	case len(entries) > 0:
+		return exit.BadInput("%s is not empty: continue that run by `search resume %s`, or name another folder", o.Output, o.Output)
+	}
+	return nil
+}
+
+// config is the configuration that the flags change.
+func (o *runOptions) config() (*rundir.Config, error) {
+	var c *rundir.Config
+	var err error
+	if o.Config != "" {
+		c, err = rundir.Load(o.Config, o.Space)
+	} else {
+		c, err = rundir.Default(o.Space)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for flag, set := range map[string]func(){
+		"space":              func() { c.Space = o.Space },
+		"lut":                func() { c.LUT.Path = o.LUT },
+		"lut-resolution":     func() { c.LUT.Resolution = o.LUTResolution },
+		"lut-batch":          func() { c.LUT.Batch = o.LUTBatch },
+		"data":               func() { c.Data = o.Data },
+		"augmentation":       func() { c.Augmentation = o.Augmentation },
+		"limit":              func() { c.Limit = o.Limit },
+		"skip-corrupt":       func() { c.SkipCorrupt = o.SkipCorrupt },
+		"target-latency":     func() { c.TargetLatencyMS = milliseconds(o.TargetLatency) },
+		"resolution":         func() { c.Resolution = o.Resolution },
+		"batch":              func() { c.Batch = o.Batch },
+		"epochs":             func() { c.Epochs = o.Epochs },
+		"architecture-epoch": func() { c.ArchitectureEpoch = o.ArchEpoch },
+		"seed":               func() { c.Seed = o.Seed },
+		"backend":            func() { c.Backend = o.Backend },
+	} {
+		if o.flags.Changed(flag) {
+			set()
+		}
+	}
+	if c.LUT.Path == "" {
+		return nil, exit.BadInput("no lookup table: give --lut FILE.lut.json; `profiler run --space %s -o FILE.lut.json` measures one", c.Space)
+	}
+	if c.Data == "" {
+		return nil, exit.BadInput("no images: give --data mnist, or a folder or zip of images by class")
+	}
+	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space), absolute(c.Data)
+	return c, exit.AsBadInput(c.Validate())
+}
+
+func newRunCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run --space SPACE --lut FILE --data DATA -o FOLDER",
+		Short: "Search for a network, into a run folder",
+		Long: `Search a space for the most accurate network on the given images, with a lookup table as the second objective.
+
+The run folder gets the configuration, a record per epoch, a checkpoint, the architecture parameters and the derived
+network. With --target-latency the derived network is predicted to meet it. Ctrl-C saves; search resume continues.`,
+		Example: `  search run --space tiny --lut host.lut.json --data mnist --target-latency 0.3ms -o run
+  search run --space cifar --lut phone.lut.json --data pictures.zip --target-latency 15ms -o run
+  search run --space mbv2 --lut phone.lut.json --data imagenet --resolution 128 --batch 64 -o run`,
+		Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, config, stderr)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.search.Start(); err != nil {
+		return err
+	}
+	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.trained.Fingerprint(), s.data.Identity(), s.table.Identity()
+	if err := os.MkdirAll(filepath.Join(o.Output, rundir.CheckpointsFolder), 0o755); err != nil {
+		return exit.BadInput("-o: %w; name a folder that can be created", err)
+	}
+	if err := config.Write(o.Output); err != nil {
+		return err
+	}
+	return s.execute(ctx, o.Output, stdout)
+}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"densenas/devices"
+	"densenas/internal/backends"
+	"densenas/internal/exit"
+	"densenas/internal/progress"
+	"densenas/lut"
+	"densenas/search"
+	"densenas/search/dataset"
+	"densenas/search/derive"
+	"densenas/search/objective"
+	"densenas/search/rundir"
+	"densenas/supernet"
+	"densenas/supernet/lowering"
+	"densenas/supernet/space"
+)
+
+// session is a search with everything that it needs, checked and open.
+type session struct {
+	config   *rundir.Config
+	deployed *space.Space // at the table's resolution, with the space's classes
+	trained  *space.Space // at the resolution of training, with the data's classes
+	table    *lut.Table
+	costs    *objective.Costs
+	data     *dataset.Dataset
+	backend  backends.Backend
+	chooser  *lowering.Chooser
+	network  *supernet.Network
+	search   *search.Search
+	stderr   io.Writer
+}
+
+// open checks and opens everything that a configuration names. Nothing is written.
+func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, error) {
+	s := &session{config: c, stderr: stderr}
+	if err := s.openTable(); err != nil {
+		return nil, err
+	}
+	if err := backends.Check(c.Backend, backends.Options{}); err != nil {
+		return nil, err
+	}
+	if err := s.openData(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true}); err != nil {
+		s.data.Close()
+		return nil, err
+	}
+	fmt.Fprintf(stderr, "backend: %s\n", s.backend.Why)
+	s.chooser = lowering.New(s.backend.Backend, lowering.Options{
+		Device: deviceName(s.backend), Batch: c.Batch, Training: true, File: lowering.CacheFile(),
+	})
+	s.network, err = supernet.New(s.backend.Backend, s.trained, supernet.Options{
+		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
+	})
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.search = &search.Search{Space: s.trained, Costs: s.costs, Data: s.data, Engine: s.network, Options: options(c)}
+	if err := s.search.Options.Check(); err != nil {
+		s.close()
+		return nil, exit.AsBadInput(err)
+	}
+	return s, nil
+}
+
+// deviceName identifies processor and runtime, for choices that hold on them alone.
+func deviceName(b backends.Backend) string {
+	return fmt.Sprintf("%s, %d processors, %s %s %s", devices.Host().Model, runtime.NumCPU(), b.Name, b.Version, b.Plugin)
+}
+
+func options(c *rundir.Config) search.Options {
+	return search.Options{
+		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, Batch: c.Batch, Seed: c.Seed,
+		Rate: c.Rate, MinRate: c.MinRate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
+		Adam: search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
+		Base: c.Base, Factor: c.Factor, TargetMS: c.TargetLatencyMS, MultiplierRate: c.MultiplierRate,
+	}
+}
+
+// openTable reads space and table and checks that they fit each other and the target.
+func (s *session) openTable() error {
+	c := s.config
+	base, err := space.Load(c.Space)
+	if err != nil {
+		return err
+	}
+	resolution := c.LUT.Resolution
+	if resolution == 0 {
+		resolution = base.Resolution
+	}
+	if s.deployed, err = base.WithResolution(resolution); err != nil {
+		return exit.BadInput("--lut-resolution: %w", err)
+	}
+	if s.table, err = lut.Read(c.LUT.Path); err != nil {
+		return err
+	}
+	if err := s.table.CheckMatch(lut.Settings{Resolution: resolution, Batch: c.LUT.Batch}); err != nil {
+		return err
+	}
+	if s.costs, err = objective.FromTable(s.deployed, s.table); err != nil {
+		return err
+	}
+	if fastest := s.costs.Fastest(); c.TargetLatencyMS > 0 && c.TargetLatencyMS < fastest {
+		return exit.BadInput("the target of %.4g ms is below the fastest possible architecture of space %s, which takes %.4g ms by %s; raise --target-latency",
+			c.TargetLatencyMS, s.deployed.Name, fastest, c.LUT.Path)
+	}
+	training := c.Resolution
+	if training == 0 {
+		training = base.Resolution
+	}
+	if s.trained, err = base.WithResolution(training); err != nil {
+		return exit.BadInput("--resolution: %w", err)
+	}
+	return nil
+}
+
+// openData opens the images and checks that every pass has at least one batch.
+func (s *session) openData(ctx context.Context) error {
+	c := s.config
+	data, err := openImages(ctx, c.Data, dataset.Options{
+		Resolution: s.trained.Resolution, Channels: s.trained.Channels, Seed: c.Seed, HeldOutShare: c.HeldOutShare, Limit: c.Limit,
+		Augmentation: dataset.Augmentation(c.Augmentation), Workers: c.Workers, SkipCorrupt: c.SkipCorrupt,
+	}, s.stderr)
+	if err != nil {
+		return err
+	}
+	for _, part := range []dataset.Part{dataset.Train, dataset.HeldOut} {
+		if n := data.Count(part); n < c.Batch {
+			data.Close()
+			return exit.BadInput("%s: %d images to train weights or architecture on are fewer than a batch of %d; give more images or a smaller --batch", c.Data, n, c.Batch)
+		}
+	}
+	if n := len(data.Classes); n != s.trained.Classes {
+		fmt.Fprintf(s.stderr, "the data have %d classes, space %s is deployed with %d: trained with the former, timed with the latter\n", n, s.trained.Name, s.trained.Classes)
+	}
+	s.data, s.trained = data, s.trained.WithClasses(len(data.Classes))
+	return nil
+}
+
+// openImages opens a data set, showing the progress of decoding, and says what it is and what was left out.
+func openImages(ctx context.Context, spec string, o dataset.Options, stderr io.Writer) (*dataset.Dataset, error) {
+	var bar *progress.Bar
+	shown := 0
+	o.Progress = func(done, total int) {
+		if bar == nil {
+			bar = progress.New(stderr, "reading images", total)
+		}
+		bar.Add(done-shown, "")
+		shown = done
+	}
+	data, err := dataset.OpenContext(ctx, spec, o)
+	bar.Done()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
+	for _, note := range data.Notes {
+		fmt.Fprintf(stderr, "note: %s\n", note)
+	}
+	if corrupt := data.Corrupt(); len(corrupt) > 0 {
+		fmt.Fprintf(stderr, "skipped %d corrupt images, the first is %s\n", len(corrupt), corrupt[0])
+	}
+	return data, nil
+}
+
+func (s *session) close() {
+	if s.network != nil {
+		s.network.Finalize()
+	}
+	s.data.Close()
+	s.backend.Finalize()
+}
+
+func (s *session) identity() search.Identity {
+	return search.Identity{
+		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(),
+		Config:  fmt.Sprintf("%+v", s.search.Options),
+		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,
+	}
+}
+
+func checkpointPath(folder string) string {
+	return filepath.Join(folder, rundir.CheckpointsFolder, "latest.safetensors")
+}
+
+// save writes checkpoint and architecture parameters.
+func (s *session) save(folder string) error {
+	tensors, err := s.network.State()
+	if err != nil {
+		return err
+	}
+	c := search.Checkpoint{Identity: s.identity(), State: s.search.State(), Lowerings: s.chooser.Choices(), Tensors: tensors}
+	if err := c.Write(checkpointPath(folder)); err != nil {
+		return err
+	}
+	return s.search.State().Parameters.Write(filepath.Join(folder, rundir.ParametersFile))
+}
+
+// execute runs the search from where it stands to its end, saving as it goes, and writes what it derives.
+func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) error {
+	total, before := s.search.Steps(s.search.State().Epoch)
+	bar := progress.New(s.stderr, "search", total)
+	bar.Add(before, "")
+	shown := before
+	s.search.Progress = func(p search.Progress) {
+		note := fmt.Sprintf("epoch %d of %d, loss %.3f, expected %.4g ms", p.Epoch+1, s.config.Epochs, p.Loss, p.ExpectedMS)
+		if target := s.config.TargetLatencyMS; target > 0 {
+			note += fmt.Sprintf(" for %.4g", target)
+		}
+		bar.Add(p.Step-shown, fmt.Sprintf("%s, %d executables", note, s.network.Statistics().Compiled))
+		shown = p.Step
+	}
+	s.search.EpochDone = func(m search.Metrics) error {
+		// The checkpoint says up to which epoch the records count, so it comes last.
+		if err := rundir.AppendRecord(folder, s.record(m)); err != nil {
+			return err
+		}
+		return s.save(folder)
+	}
+	err := s.search.Run(ctx)
+	bar.Done()
+	if saveErr := s.chooser.Save(); saveErr != nil {
+		fmt.Fprintf(s.stderr, "the choice of lowerings could not be kept for the next run: %v\n", saveErr)
+	}
+	if errors.Is(err, context.Canceled) {
+		if err := s.save(folder); err != nil {
+			return fmt.Errorf("interrupted, and not saved: %w", err)
+		}
+		return exit.Interrupted{Continue: "search resume " + folder}
+	}
+	if err != nil {
+		return err
+	}
+	return s.derive(folder, stdout)
+}
+
+func (s *session) record(m search.Metrics) rundir.Record {
+	weights, architecture := m.Running.Weights, m.Running.Architecture
+	r := rundir.Record{
+		Epoch: m.Epoch, Phase: m.Phase, Steps: weights.Steps + architecture.Steps, Seconds: m.Running.Seconds,
+		TrainLoss: weights.MeanLoss(), TrainAccuracy: weights.Accuracy(),
+		ExpectedLatencyMS: m.ExpectedMS, TargetLatencyMS: s.config.TargetLatencyMS, Factor: m.Factor,
+		EntropyAlpha: m.EntropyAlpha, EntropyBeta: m.EntropyBeta, SkipShare: m.SkipShare,
+	}
+	if m.Running.Seconds > 0 {
+		r.ImagesPerSecond = float64(weights.Images+architecture.Images) / m.Running.Seconds
+	}
+	if architecture.Steps > 0 {
+		loss, accuracy := architecture.MeanLoss(), architecture.Accuracy()
+		r.HeldOutLoss, r.HeldOutAccuracy = &loss, &accuracy
+	}
+	return r
+}
+
+// derive writes the derived architecture, within the target where there is one.
+func (s *session) derive(folder string, stdout io.Writer) error {
+	limit := math.Inf(1)
+	if s.config.TargetLatencyMS > 0 {
+		limit = s.config.TargetLatencyMS
+	}
+	a, err := derive.ByTable(s.deployed, s.search.State().Parameters, s.table, limit)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(folder, rundir.ArchitectureFile)
+	if err := a.Write(path); err != nil {
+		return err
+	}
+	verified := ""
+	if !a.Predicted.Verified {
+		verified = " (unverified)"
+	}
+	_, err = fmt.Fprintf(stdout, "%s: %d layers, %.4g M multiply-adds, %.4g ms predicted%s\n", path, len(a.Layers),
+		float64(a.MultiplyAdds())/1e6, a.Predicted.LatencyMS, verified)
+	return err
+}
+
+// absolute makes the path of something that exists independent of the working folder; names stay as they are.
+func absolute(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return path
+	}
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}

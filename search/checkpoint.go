@@ -1,0 +1,147 @@
+package search
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"densenas/internal/exit"
+	"densenas/internal/files"
+	"densenas/internal/safetensors"
+	"densenas/supernet"
+	"densenas/supernet/space"
+)
+
+const (
+	checkpointKind    = "densenas.checkpoint"
+	checkpointVersion = 1
+)
+
+// Identity names everything that a checkpoint is only good for. Fields are opaque texts; two runs match where all are equal.
+type Identity struct {
+	Space   string `json:"space"`   // fingerprint of the space as trained
+	Table   string `json:"table"`   // identity of the lookup table
+	Data    string `json:"data"`    // identity of the data set
+	Config  string `json:"config"`  // of the configuration
+	Runtime string `json:"runtime"` // name and version of the runtime
+}
+
+// differences lists the fields in which two identities differ.
+func (a Identity) differences(b Identity) []string {
+	var out []string
+	for _, f := range []struct{ name, a, b string }{
+		{"space", a.Space, b.Space}, {"table", a.Table, b.Table}, {"data", a.Data, b.Data},
+		{"configuration", a.Config, b.Config}, {"runtime", a.Runtime, b.Runtime},
+	} {
+		if f.a != f.b {
+			out = append(out, fmt.Sprintf("%s (%s there, %s here)", f.name, brief(f.a), brief(f.b)))
+		}
+	}
+	return out
+}
+
+func brief(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// Checkpoint is all of a search's state.
+type Checkpoint struct {
+	Identity Identity
+	State    State
+	// Lowerings are those chosen by timing: a run continues with the same.
+	Lowerings map[string]string
+	// Tensors is the super network's state.
+	Tensors []supernet.NamedTensor
+}
+
+// checkpointState is the JSON form of the state in the metadata.
+type checkpointState struct {
+	Identity   Identity          `json:"identity"`
+	Parameters json.RawMessage   `json:"parameters"`
+	AdamSteps  int               `json:"adam_steps"`
+	AdamFirst  json.RawMessage   `json:"adam_first"`
+	AdamSecond json.RawMessage   `json:"adam_second"`
+	Factor     float64           `json:"factor"`
+	Epoch      int               `json:"epoch"`
+	Pass       int               `json:"pass"`
+	Step       int               `json:"step"`
+	Random     []byte            `json:"random"`
+	Running    Running           `json:"running"`
+	Lowerings  map[string]string `json:"lowerings"`
+}
+
+// Write writes the checkpoint, atomically: what stood at path stays whole until the new one is.
+func (c *Checkpoint) Write(path string) error {
+	s := checkpointState{
+		Identity: c.Identity, AdamSteps: c.State.Adam.Steps, Factor: c.State.Factor, Epoch: c.State.Epoch, Pass: c.State.Pass,
+		Step: c.State.Step, Random: c.State.Random, Running: c.State.Running, Lowerings: c.Lowerings,
+	}
+	for _, p := range []struct {
+		from *space.Parameters
+		to   *json.RawMessage
+	}{{c.State.Parameters, &s.Parameters}, {c.State.Adam.First, &s.AdamFirst}, {c.State.Adam.Second, &s.AdamSecond}} {
+		text, err := json.Marshal(p.from)
+		if err != nil {
+			return err
+		}
+		*p.to = text
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	f := safetensors.File{Metadata: map[string]string{
+		"kind": checkpointKind, "schema_version": strconv.Itoa(checkpointVersion), "state": string(text),
+	}}
+	for _, t := range c.Tensors {
+		f.Tensors = append(f.Tensors, safetensors.Tensor(t))
+	}
+	return safetensors.Write(path, f)
+}
+
+// ReadCheckpoint reads a checkpoint and refuses one of another run than want, saying what differs. Whether its parameters
+// and tensors fit the space is for [Search.Resume] and [supernet.Network.SetState] to say.
+func ReadCheckpoint(path string, want Identity) (*Checkpoint, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	version, _ := strconv.Atoi(f.Metadata["schema_version"])
+	header := files.Header{Kind: f.Metadata["kind"], SchemaVersion: version}
+	if err := header.Check(path, checkpointKind, checkpointVersion); err != nil {
+		return nil, err
+	}
+	var s checkpointState
+	if err := files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), &s); err != nil {
+		return nil, err
+	}
+	if d := s.Identity.differences(want); len(d) > 0 {
+		return nil, exit.BadInput("%s: the checkpoint is of another run: it differs in %s; start a new run in another folder", path, strings.Join(d, ", "))
+	}
+	c := &Checkpoint{Identity: s.Identity, Lowerings: s.Lowerings, State: State{
+		Adam: &Adam{Steps: s.AdamSteps}, Factor: s.Factor, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: s.Random, Running: s.Running,
+	}}
+	for _, p := range []struct {
+		name string
+		from json.RawMessage
+		to   **space.Parameters
+	}{
+		{"parameters", s.Parameters, &c.State.Parameters}, {"adam_first", s.AdamFirst, &c.State.Adam.First},
+		{"adam_second", s.AdamSecond, &c.State.Adam.Second},
+	} {
+		if *p.to, err = space.ParseParameters(path+" ("+p.name+")", p.from); err != nil {
+			return nil, err
+		}
+	}
+	if s.Epoch < 0 || s.Pass < 0 || s.Pass > 1 || s.Step < 0 || s.AdamSteps < 0 {
+		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; start a new run in another folder", path, s.Epoch, s.Pass, s.Step)
+	}
+	for _, t := range f.Tensors {
+		c.Tensors = append(c.Tensors, supernet.NamedTensor(t))
+	}
+	return c, nil
+}
