@@ -60,8 +60,8 @@ func ImportDenseNAS(r io.Reader, name string, s *space.Space) (*Table, error) {
 		DType:       "f32",
 		Layout:      "nchw",
 		Notes: append([]string{
-			"imported from a published table of DenseNAS for the space " + s.Name + "; the interval of its times is unknown",
-			"device, batch, runtime, precision and layout are those of the publication, the table itself does not say them",
+			"imported from a published table of DenseNAS for the space " + s.Name,
+			"the table itself does not say device, batch, runtime, precision, layout and intervals; the publication says the device and the batch, the rest are its implementation's defaults",
 		}, i.notes...),
 		Entries: i.entries,
 	}

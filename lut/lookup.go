@@ -47,8 +47,9 @@ func (t *Table) Stem(stem, first space.Op) (Estimate, error) {
 }
 
 // Network is the latency of a whole network, and of each of its layers. The layers are less a call each; the total is their
-// sum and one call, because a network is called once. Places are used where the network comes out of a built-in space and
-// the table has them; its stacked layers are then taken as the block's first ones, since skips among them are not kept.
+// sum and one call, because a network is called once. Places are used where the table has them and the network comes out of
+// a built-in space, or its widths fit just one path of one; its stacked layers are then taken as the block's first ones,
+// since skips among them are not kept.
 //
 // The intervals of the entries are taken as independent and combined in quadrature; the call's error is common to all
 // layers. What isolated ops leave out of a network's latency is not in the interval.
@@ -149,30 +150,93 @@ func (t *Table) sum(raws []Estimate, calls int) Estimate {
 // positions are the places of an architecture's layers in its space; nil where one is not known.
 func (t *Table) positions(a *space.Architecture) []*Position {
 	places := make([]*Position, len(a.Layers))
-	has := slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil })
-	if !has || len(a.Path) == 0 || !slices.Contains(space.Names(), a.Space) {
+	if !slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil }) {
 		return places
 	}
-	s, err := space.Load(a.Space)
-	if err != nil || slices.ContainsFunc(a.Path, func(block int) bool { return block < 0 || block >= len(s.Blocks) }) {
+	s, path := locate(a)
+	if s == nil {
 		return places
 	}
-	step, layer := 0, 0 // how far on the path; stacked layers passed in the block
+	step, layer, block := 0, 0, a.Layers[1].Block // how far on the path; stacked layers passed; block of the layer before
 	for i, l := range a.Layers {
 		switch {
 		case l.Op.Kind == space.Final:
-			places[i] = connection(s, a.Path[len(a.Path)-1], len(s.Blocks))
-		case l.Block == space.NoBlock || l.Block == a.Path[0]:
-		case step+1 < len(a.Path) && l.Block == a.Path[step+1]:
-			places[i] = connection(s, a.Path[step], l.Block)
-			step, layer = step+1, 0
+			places[i] = connection(s, path[len(path)-1], len(s.Blocks))
+		case l.Block == space.NoBlock || i == 1:
+		case l.Block != block:
+			step, layer, block = step+1, 0, l.Block
+			places[i] = connection(s, path[step-1], path[step])
 		default:
-			place := Layer(l.Block, layer)
+			place := Layer(path[step], layer)
 			places[i] = &place
 			layer++
 		}
 	}
 	return places
+}
+
+// locate finds the built-in space that a network comes out of, and its path there; nil where there is none. A network that
+// does not say it is located by its blocks' widths, if just one path fits.
+func locate(a *space.Architecture) (*space.Space, []int) {
+	if a.Space != "" {
+		s := builtIn(a.Space)
+		if s == nil || slices.ContainsFunc(a.Path, func(block int) bool { return block < 0 || block >= len(s.Blocks) }) {
+			return nil, nil
+		}
+		return s, a.Path
+	}
+	var widths []int // of the blocks
+	block := space.NoBlock
+	for _, l := range a.Layers {
+		if l.Block != space.NoBlock && l.Block != block {
+			widths, block = append(widths, l.Op.Out), l.Block
+		}
+	}
+	var found *space.Space
+	var path []int
+	for _, name := range space.Names() {
+		s := builtIn(name)
+		stem, final := a.Layers[0].Op, a.Layers[len(a.Layers)-2].Op
+		if s == nil || len(widths) == 0 || s.Blocks[0].Width != widths[0] || s.Stem.Width != stem.Out || s.Final.Width != final.Out {
+			continue
+		}
+		walk := make([]int, len(widths))
+		var search func(step int)
+		fits := 0
+		search = func(step int) {
+			for _, c := range s.Outgoing(walk[step-1]) {
+				switch {
+				case step == len(widths):
+					if c.To == len(s.Blocks) {
+						if fits++; fits == 1 {
+							found, path = s, slices.Clone(walk)
+						}
+					}
+				case c.To < len(s.Blocks) && s.Blocks[c.To].Width == widths[step] && fits < 2:
+					walk[step] = c.To
+					search(step + 1)
+				}
+			}
+		}
+		if search(1); fits > 1 {
+			return nil, nil
+		}
+		if found != nil {
+			return found, path
+		}
+	}
+	return nil, nil
+}
+
+func builtIn(name string) *space.Space {
+	if !slices.Contains(space.Names(), name) {
+		return nil
+	}
+	s, err := space.Load(name)
+	if err != nil {
+		return nil
+	}
+	return s
 }
 
 // connection is the place of the head layer between two blocks; nil where the space does not connect them.

@@ -211,11 +211,49 @@ func TestNetworkTakesThePlacesOfItsPath(t *testing.T) {
 			}
 		}
 	}
-	// Without a path the same table answers by key.
-	a := randomNetwork(s, rng)
-	a.Path, a.Space = nil, ""
-	if _, _, err := table.Network(a); err != nil {
-		t.Error(err)
+}
+
+// A network without a path gets its own if its widths fit just one path of a built-in space, and none else.
+func TestLocate(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	located := map[string]int{}
+	for _, name := range space.Names() {
+		s, err := space.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			a := randomNetwork(s, rng)
+			path := a.Path
+			if found, got := locate(a); found.Name != name || !slices.Equal(got, path) {
+				t.Fatalf("%s: path %v located as %v", name, path, got)
+			}
+			blocks := map[int]int{space.NoBlock: space.NoBlock}
+			for i, b := range path {
+				blocks[b] = i
+			}
+			for i := range a.Layers {
+				a.Layers[i].Block = blocks[a.Layers[i].Block]
+			}
+			a.Space, a.Path = "", nil
+			found, got := locate(a)
+			if found == nil {
+				continue
+			}
+			located[name]++
+			if found.Name != name || !slices.Equal(got, path) {
+				t.Fatalf("%s: path %v located as %v in %s", name, path, got, found.Name)
+			}
+		}
+	}
+	if located["mbv2"] != 50 { // all widths differ
+		t.Errorf("%d of 50 networks of mbv2 were located", located["mbv2"])
+	}
+	if located["tiny"] == 0 || located["tiny"] == 50 { // two blocks have the same width
+		t.Errorf("%d of 50 networks of tiny were located, want some", located["tiny"])
+	}
+	if s, _ := locate(space.MobileNetV2(1, 224, 1000)); s != nil {
+		t.Errorf("MobileNetV2 was located in %s", s.Name)
 	}
 }
 

@@ -54,7 +54,7 @@ func (f *Format) Set(s string) error {
 // Type names the flag's value in help texts.
 func (f *Format) Type() string { return "format" }
 
-// Table is one table. Rows and Footer have as many cells as Header. RightAlign names the columns of numbers; shorter
+// Table is one table. A Header of empty cells is not shown. Rows and Footer have as many cells as Header. RightAlign names the columns of numbers; shorter
 // than Header means left for the rest.
 type Table struct {
 	Title      string
@@ -163,8 +163,10 @@ func writeCSV(w io.Writer, t Table) error {
 	if len(t.Header) == 0 {
 		return nil
 	}
-	if err := c.Write(t.Header); err != nil {
-		return err
+	if !t.headless() {
+		if err := c.Write(t.Header); err != nil {
+			return err
+		}
 	}
 	return c.WriteAll(t.Rows)
 }
@@ -192,7 +194,9 @@ func render(w io.Writer, t Table, r tw.Renderer) error {
 	var buffer bytes.Buffer
 	table := tablewriter.NewTable(&buffer, tablewriter.WithRenderer(r),
 		tablewriter.WithConfig(tablewriter.Config{Header: cells, Row: cells, Footer: cells}))
-	table.Header(t.Header)
+	if _, markdown := r.(*renderer.Markdown); markdown || !t.headless() { // Markdown has no tables without
+		table.Header(t.Header)
+	}
 	if err := table.Bulk(t.Rows); err != nil {
 		return err
 	}
@@ -208,6 +212,11 @@ func render(w io.Writer, t Table, r tw.Renderer) error {
 		}
 	}
 	return nil
+}
+
+// headless says that there is nothing to show in the header.
+func (t Table) headless() bool {
+	return !slices.ContainsFunc(t.Header, func(cell string) bool { return cell != "" })
 }
 
 // printable copies the table with every rune that a terminal or a line-based format would obey replaced.
