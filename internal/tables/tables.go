@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 )
@@ -206,13 +207,30 @@ func render(w io.Writer, t Table, r tw.Renderer) error {
 	if err := table.Render(); err != nil {
 		return err
 	}
+	var lines []string
+	widest := 0
 	for line := range strings.Lines(buffer.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+		line = strings.TrimRight(line, " \n")
+		lines = append(lines, line)
+		if !isRule(line) {
+			widest = max(widest, twwidth.Width(line))
+		}
+	}
+	for _, line := range lines {
+		if isRule(line) { // as wide as what it parts
+			line = strings.Repeat(rule, widest)
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// rule is what lines between header, rows and footer are drawn of.
+const rule = "─"
+
+func isRule(line string) bool { return line != "" && strings.Trim(line, rule) == "" }
 
 // headless says that there is nothing to show in the header.
 func (t Table) headless() bool {

@@ -79,6 +79,7 @@ type LUT struct {
 	Identity   string `yaml:"identity"`   // of its content; empty until the run begins
 	Resolution int    `yaml:"resolution"` // that the table must have been measured for; 0: the space's
 	Batch      int    `yaml:"batch"`      // likewise; 1 unless named
+	Verified   bool   `yaml:"verified"`   // whether the table was held against whole networks
 }
 
 // Default is the configuration of a built-in space; other spaces have mbv2's, with their name.
