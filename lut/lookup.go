@@ -150,7 +150,8 @@ func (t *Table) sum(raws []Estimate, calls int) Estimate {
 // positions are the places of an architecture's layers in its space; nil where one is not known.
 func (t *Table) positions(a *space.Architecture) []*Position {
 	places := make([]*Position, len(a.Layers))
-	if !slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil }) {
+	has := slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil })
+	if !has || a.Check() != nil { // what follows relies on layers in their order
 		return places
 	}
 	s, path := locate(a)

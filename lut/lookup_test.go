@@ -213,6 +213,16 @@ func TestNetworkTakesThePlacesOfItsPath(t *testing.T) {
 	}
 }
 
+func TestNetworkOfAFewOpsHasNoPlaces(t *testing.T) {
+	table, s := sample(t, small)
+	place := Layer(1, 0)
+	table.Entries[5].Position = &place
+	a := &space.Architecture{Layers: []space.Layer{{Block: space.NoBlock, Op: s.StemOp()}}}
+	if total, layers, err := table.Network(a); err != nil || len(layers) != 1 || total.MS != table.Entries[0].MedianMS {
+		t.Errorf("total %+v of %d layers, error %v", total, len(layers), err)
+	}
+}
+
 // A network without a path gets its own if its widths fit just one path of a built-in space, and none else.
 func TestLocate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
