@@ -20,7 +20,7 @@ type Policy struct {
 	RoundTime time.Duration
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 500 ms.
 	WarmUp time.Duration
-	// Limit bounds the timed laps of an operation, all rounds together: 10 s. An operation that meets it before it is
+	// Limit bounds the timed laps of an operation, all rounds together: 2 s. An operation that meets it before it is
 	// precise is kept, flagged noisy, after at least 6 rounds.
 	Limit time.Duration
 	// Group is how many operations are in memory, and alternate, at once: 32.
@@ -41,7 +41,7 @@ func DefaultPolicy() Policy {
 		MaxLaps:   5,
 		RoundTime: 20 * time.Millisecond,
 		WarmUp:    500 * time.Millisecond,
-		Limit:     10 * time.Second,
+		Limit:     2 * time.Second,
 		Group:     32,
 		Seed:      1,
 	}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"densenas/lut"
+	"densenas/supernet/space"
+)
+
+func TestMeasureBesideThePrediction(t *testing.T) {
+	folder := t.TempDir()
+	network, table := filepath.Join(folder, "net.arch.json"), filepath.Join(folder, "a.lut.json")
+	if err := space.MobileNetV2(0.1, 32, 10).Write(network); err != nil {
+		t.Fatal(err)
+	}
+	quick := []string{"--backend", "go", "--precision", "0.9", "--limit", "10ms"}
+	refused(t, folder, []string{"keys missing", "profiler run"}, append([]string{"measure", network, "--lut", incomplete(t, folder)}, quick...)...)
+	profilerRun(t, append([]string{"run", "--arch", network, "-o", table}, quick...)...)
+	out, messages := profilerRun(t, append([]string{"measure", network, "--lut", table, "--format", "json"}, quick...)...)
+	var report measureReport
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatal(err)
+	}
+	p := report.Predicted
+	if report.MedianMS <= 0 || report.Rounds < 6 || p == nil || p.Ratio != report.MedianMS/p.LatencyMS || p.Table != read(t, table).Identity() {
+		t.Errorf("%+v, predicted %+v", report, p)
+	}
+	if strings.Contains(messages, "warning") {
+		t.Errorf("the same device and runtime: %s", messages)
+	}
+	refused(t, folder, []string{table, "batch 1", "--batch"}, append([]string{"measure", network, "--lut", table, "--batch", "2"}, quick...)...)
+	text, _ := profilerRun(t, append([]string{"measure", network, "--resolution", "64"}, quick...)...)
+	if !strings.Contains(text, "64×64") || !strings.Contains(text, "measured") || strings.Contains(text, "predicted") {
+		t.Errorf("report:\n%s", text)
+	}
+}
+
+// incomplete writes a table that lacks what a network needs.
+func incomplete(t *testing.T, folder string) string {
+	t.Helper()
+	path := filepath.Join(folder, "incomplete.lut.json")
+	table := lut.Table{
+		Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: []int{32}, DType: "f32", Layout: "nhwc",
+		Entries: []lut.Entry{{Key: "skip_i8_o8_s1_r8", MedianMS: 1}},
+	}
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMeasureRefuses(t *testing.T) {
+	folder := t.TempDir()
+	refused(t, folder, []string{"nowhere.json"}, "measure", filepath.Join(folder, "nowhere.json"))
+	broken := write(t, folder, "broken.arch.json", `{"kind": "densenas.arch", "schema_version": 1, `)
+	refused(t, folder, []string{broken}, "measure", broken, "--backend", "go")
+	refused(t, folder, []string{"rounds"}, "measure", broken, "--backend", "go", "--repetitions", "2")
+}

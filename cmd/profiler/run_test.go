@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"densenas/internal/exit"
+	"densenas/lut"
+	"densenas/profiler"
+	"densenas/supernet/space"
+)
+
+// quickly are the arguments of a run that measures little.
+func quickly(output string, more ...string) []string {
+	return append([]string{"run", "--space", "tiny", "--backend", "go", "--precision", "0.9", "--limit", "10ms", "-o", output}, more...)
+}
+
+func read(t *testing.T, path string) *lut.Table {
+	t.Helper()
+	table, err := lut.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestRunFillsATableAndContinuesIt(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "tiny.lut.json")
+	out, _ := profilerRun(t, quickly(path, "--only", "skip_*")...)
+	table := read(t, path)
+	if out != "" || len(table.Entries) != 4 || table.CallMS <= 0 || table.Batch != 1 || table.Runtime.Name != "go" || table.Threads < 1 {
+		t.Fatalf("printed %q, table %+v", out, table)
+	}
+	first := table.Entries[0]
+
+	_, messages := profilerRun(t, quickly(path, "--only", "[sc]*")...)
+	table = read(t, path)
+	if len(table.Entries) != 6 || table.Entries[0].MedianMS != first.MedianMS || !strings.Contains(messages, "has 4 of 6") {
+		t.Errorf("%d entries, the first %+v was %+v: %s", len(table.Entries), table.Entries[0], first, messages)
+	}
+
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, messages = profilerRun(t, quickly(path, "--only", "skip_*")...)
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) || !strings.Contains(messages, "has all 4") {
+		t.Errorf("a complete table was touched: %s", messages)
+	}
+
+	refused(t, folder, []string{path, "batch 1 instead of 2", "another file"}, quickly(path, "--batch", "2")...)
+	refused(t, folder, []string{path, "resolutions"}, quickly(path, "--resolution", "64")...)
+	if again, err := os.ReadFile(path); err != nil || !bytes.Equal(before, again) {
+		t.Error("a refused run changed the table")
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "a.lut.json")
+	refused(t, folder, []string{"-o"}, "run", "--space", "tiny")
+	refused(t, folder, []string{"--space"}, "run", "-o", path)
+	refused(t, folder, []string{"nowhere"}, "run", "--space", "nowhere", "-o", path)
+	refused(t, folder, []string{"none of the"}, quickly(path, "--only", "x*")...)
+	refused(t, folder, []string{"torch"}, "run", "--space", "tiny", "--backend", "torch", "-o", path)
+	refused(t, folder, []string{"precision"}, quickly(path, "--precision", "0")...)
+	refused(t, folder, []string{"limit"}, quickly(path, "--limit", "-1s")...)
+	refused(t, folder, []string{"threads"}, quickly(path, "--threads", "-1")...)
+	refused(t, folder, []string{"not a file"}, quickly(folder)...)
+	refused(t, folder, []string{"no/such", "cannot write"}, quickly(filepath.Join(folder, "no/such/a.lut.json"))...)
+	refused(t, folder, []string{"/no/such/plugin.so"}, "run", "--space", "tiny", "--backend", "xla:/no/such/plugin.so", "-o", path)
+
+	foreign := write(t, folder, "foreign.json", `{"kind": "densenas.arch", "schema_version": 1}`)
+	refused(t, folder, []string{foreign, "densenas.arch"}, quickly(foreign)...)
+	truncated := write(t, folder, "truncated.json", `{"kind": "densenas.lut", "schema_version": 1, "un`)
+	refused(t, folder, []string{truncated}, quickly(truncated)...)
+}
+
+// constant is a runner whose calls take a millisecond each; it calls during at each.
+type constant struct{ during func(n int) }
+
+func (c constant) Op(context.Context, space.Op) (profiler.Call, string, error) {
+	return &constantCall{c.during, 0}, "", nil
+}
+func (c constant) Empty() (profiler.Call, error) { return &constantCall{func(int) {}, 0}, nil }
+
+type constantCall struct {
+	during func(n int)
+	n      int
+}
+
+func (c *constantCall) Run() (time.Duration, error) {
+	c.n++
+	c.during(c.n)
+	return time.Millisecond, nil
+}
+func (c *constantCall) Close() {}
+
+func TestInterruptedRunIsContinued(t *testing.T) {
+	s, err := space.Load("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := profiler.NewPlan([]*space.Space{s}, nil)
+	policy := profiler.DefaultPolicy()
+	policy.Group = 8
+	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, Policy: policy}
+	path := filepath.Join(t.TempDir(), "a.lut.json")
+	const line = "profiler run --space tiny -o a.lut.json"
+
+	// Interrupted within the third group: the first two are kept.
+	ctx, cancel := context.WithCancel(t.Context())
+	compiled := 0
+	interrupting := constant{func(n int) {
+		if n == 1 {
+			if compiled++; compiled == 2*policy.Group+3 {
+				cancel()
+			}
+		}
+	}}
+	var messages bytes.Buffer
+	err = profileInto(ctx, interrupting, settings, plan, path, line, &messages)
+	var interrupted exit.Interrupted
+	if !errors.As(err, &interrupted) || interrupted.Continue != line {
+		t.Fatalf("%v, want interrupted with the command that continues", err)
+	}
+	if n := len(read(t, path).Entries); n != 2*policy.Group {
+		t.Errorf("%d entries saved, want %d", n, 2*policy.Group)
+	}
+
+	measured := 0
+	counting := constant{func(n int) {
+		if n == 1 {
+			measured++
+		}
+	}}
+	if err := profileInto(t.Context(), counting, settings, plan, path, line, &messages); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read(t, path).Entries); n != len(plan.Items) || measured != len(plan.Items)-2*policy.Group {
+		t.Errorf("%d of %d entries, %d measured in the second run", n, len(plan.Items), measured)
+	}
+}
+
+func TestInterruptedBeforeAnythingIsComplete(t *testing.T) {
+	folder := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := run(ctx, quickly(filepath.Join(folder, "a.lut.json")), &bytes.Buffer{}, &bytes.Buffer{})
+	if exit.Code(err) != exit.CodeInterrupted || !strings.Contains(err.Error(), "profiler run --space tiny") {
+		t.Errorf("%v, want interrupted with the command", err)
+	}
+	if left := list(t, folder); left != "" {
+		t.Errorf("left %q", left)
+	}
+}
+
+func TestDeviceGivesDefaults(t *testing.T) {
+	folder := t.TempDir()
+	device := write(t, folder, "box.yaml", "kind: densenas.device\nschema_version: 1\nname: box\nmodel: box\narchitecture: any\nbackend: go\ncores: 1\nthreads: 0\nbatch: 3\n")
+	path := filepath.Join(folder, "a.lut.json")
+	profilerRun(t, "run", "--space", "tiny", "--only", "skip_i12*", "--device", device, "--precision", "0.9", "--limit", "10ms", "-o", path)
+	if table := read(t, path); table.Batch != 3 || table.Runtime.Name != "go" {
+		t.Errorf("%+v", table)
+	}
+	refused(t, folder, []string{"batch 3 instead of 1"}, "run", "--space", "tiny", "--device", device, "--batch", "1", "--precision", "0.9", "--limit", "10ms", "-o", path)
+}
