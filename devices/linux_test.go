@@ -60,8 +60,10 @@ func TestHostFitsATable(t *testing.T) {
 	if err := table.Check(); err != nil {
 		t.Errorf("%+v: %v", host, err)
 	}
-	if host != Host() {
-		t.Error("two fingerprints of one host differ")
+	again := Host()
+	again.MaxMHz = host.MaxMHz // where the system does not say the highest clock, it is the highest seen
+	if host != again {
+		t.Errorf("two fingerprints of one host differ: %+v, %+v", host, again)
 	}
 	if host.LogicalCPUs < 1 {
 		t.Errorf("%d processors", host.LogicalCPUs)
