@@ -1,23 +1,27 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"time"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
 	"densenas/lut"
 	"densenas/search/derive"
+	"densenas/search/rundir"
 	"densenas/supernet/space"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// deriveOptions are what search derive is asked for.
+// deriveOptions are what search derive is asked for. Of a run folder they take what they leave open.
 type deriveOptions struct {
+	Folder     string        // of a run; empty: none
 	ArchParams string        // file of architecture parameters
 	Space      string        // name or file of their space
 	LUT        string        // file of a lookup table; empty: the architecture gets no prediction
@@ -39,12 +43,10 @@ func (o *deriveOptions) AddFlags(flags *pflag.FlagSet) {
 
 func (o *deriveOptions) Validate() error {
 	switch {
-	case o.ArchParams == "" || o.Space == "":
-		return exit.BadInput("nothing to derive from: give --arch-params FILE and --space SPACE")
+	case o.Folder == "" && (o.ArchParams == "" || o.Space == ""):
+		return exit.BadInput("nothing to derive from: give a run folder, or --arch-params FILE and --space SPACE")
 	case o.limited && o.MaxLatency <= 0:
 		return exit.BadInput("--max-latency is %v, allowed is a positive duration such as 4ms", o.MaxLatency)
-	case o.limited && o.LUT == "":
-		return exit.BadInput("--max-latency needs the table that says how long operations take: add --lut FILE")
 	case o.Format != "json" && o.Format != "net_config":
 		return exit.BadInput("--format is %q, allowed are json and net_config", o.Format)
 	}
@@ -54,17 +56,26 @@ func (o *deriveOptions) Validate() error {
 func newDeriveCommand() *cobra.Command {
 	var o deriveOptions
 	cmd := &cobra.Command{
-		Use:   "derive --arch-params FILE --space SPACE",
+		Use:   "derive (FOLDER | --arch-params FILE --space SPACE)",
 		Short: "Turn the architecture parameters of a search into an architecture",
 		Long: `Derive an architecture from architecture parameters: along the most probable path, in every layer the most probable candidate.
 
 With --max-latency it is the most probable of the architectures that the table predicts to be within it. With --lut the
-architecture carries the prediction.`,
-		Example: `  search derive --arch-params run/params.json --space tiny --lut host.lut.json -o derived.arch.json
+architecture carries the prediction.
+
+Of a run folder come the parameters as they were last saved, space, table and resolution; flags override them. A run that
+had a target latency derives within it, unless --max-latency names another limit. Space and table must be as they were for
+the run, unless --space or --lut name others.`,
+		Example: `  search derive run
+  search derive run --max-latency 12ms --format net_config
+  search derive run --lut phone.lut.json --max-latency 8ms -o phone.arch.json
   search derive --arch-params run/params.json --space mbv2 --lut host.lut.json --max-latency 15ms
   search derive --arch-params published.params.json --space mbv2 --format net_config`,
-		Args: func(cmd *cobra.Command, args []string) error { return exit.AsBadInput(cobra.NoArgs(cmd, args)) },
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Folder = args[0]
+			}
 			o.limited = cmd.Flags().Changed("max-latency")
 			if err := o.Validate(); err != nil {
 				return err
@@ -77,11 +88,11 @@ architecture carries the prediction.`,
 }
 
 func (o *deriveOptions) run(stdout io.Writer) error {
-	s, p, err := readArchParams(o.Space, o.ArchParams)
+	d, err := o.read()
 	if err != nil {
 		return err
 	}
-	a, err := o.derive(s, p)
+	a, err := d.derive()
 	if err != nil {
 		return err
 	}
@@ -102,19 +113,66 @@ func (o *deriveOptions) run(stdout io.Writer) error {
 	return files.WriteAtomic(o.Output, write)
 }
 
-func (o *deriveOptions) derive(s *space.Space, p *space.Parameters) (*space.Architecture, error) {
-	if o.LUT == "" {
-		return derive.Plain(s, p)
+// derivation is what an architecture is derived from.
+type derivation struct {
+	space      *space.Space
+	parameters *space.Parameters
+	table      *lut.Table // nil: none
+	limit      float64    // ms
+}
+
+func (d *derivation) derive() (*space.Architecture, error) {
+	if d.table == nil {
+		return derive.Plain(d.space, d.parameters)
 	}
-	table, err := lut.Read(o.LUT)
-	if err != nil {
+	return derive.ByTable(d.space, d.parameters, d.table, d.limit)
+}
+
+// read reads what the flags name, and what they leave open of the run folder, where there is one.
+func (o *deriveOptions) read() (*derivation, error) {
+	d := &derivation{limit: math.Inf(1)}
+	run := new(rundir.Config)
+	params := o.ArchParams
+	if o.Folder != "" {
+		var err error
+		if run, err = rundir.ReadConfig(o.Folder); err != nil {
+			return nil, err
+		}
+		params = cmp.Or(params, filepath.Join(o.Folder, rundir.ParametersFile))
+		if run.TargetLatencyMS > 0 {
+			d.limit = run.TargetLatencyMS
+		}
+	}
+	if o.limited {
+		d.limit = milliseconds(o.MaxLatency)
+	}
+	var err error
+	if d.space, d.parameters, err = readArchParams(cmp.Or(o.Space, run.Space), params); err != nil {
 		return nil, err
 	}
-	limit := math.Inf(1)
-	if o.limited {
-		limit = milliseconds(o.MaxLatency)
+	if o.Folder != "" && o.Space == "" && d.space.Fingerprint() != run.SpaceFingerprint {
+		return nil, exit.BadInput("%s: is not the space that %s searched; restore it, or name the space by --space", run.Space, o.Folder)
 	}
-	return derive.ByTable(s, p, table, limit)
+	if run.LUT.Resolution > 0 {
+		if d.space, err = d.space.WithResolution(run.LUT.Resolution); err != nil {
+			return nil, exit.BadInput("%s: lut.resolution: %w", filepath.Join(o.Folder, rundir.ConfigFile), err)
+		}
+	}
+	path := cmp.Or(o.LUT, run.LUT.Path)
+	switch {
+	case path == "" && !math.IsInf(d.limit, 1):
+		return nil, exit.BadInput("a limit of latency needs the table that says how long operations take: add --lut FILE")
+	case path == "":
+		return d, nil
+	}
+	if d.table, err = lut.Read(path); err != nil {
+		return nil, err
+	}
+	if o.Folder != "" && o.LUT == "" && d.table.Identity() != run.LUT.Identity {
+		return nil, exit.BadInput("%s: is not the table that %s searched with: its identity is %.12s…, that of the run's %.12s…; restore it, or name a table by --lut",
+			path, o.Folder, d.table.Identity(), run.LUT.Identity)
+	}
+	return d, nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -13,6 +13,7 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/testdata"
 	"densenas/lut"
+	"densenas/search/rundir"
 	"densenas/supernet/space"
 
 	"github.com/google/go-cmp/cmp"
@@ -188,4 +189,143 @@ func TestDeriveRefuses(t *testing.T) {
 	if _, err := execute(t, newDeriveCommand(), "--arch-params", params, "--space", "cifar", "--format", "net_config"); err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "write it as JSON") {
 		t.Errorf("a stem with stride 1 as net_config gave %v", err)
 	}
+}
+
+// runFolder is a folder as search run leaves it, of the tiny space with random parameters.
+func runFolder(t *testing.T, target float64) (folder, params, table string) {
+	t.Helper()
+	params, table = tinyFiles(t)
+	measured, err := lut.Read(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := space.Load("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rundir.Default("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = t.TempDir()
+	c.SpaceFingerprint, c.LUT.Path, c.LUT.Identity, c.TargetLatencyMS = s.Fingerprint(), table, measured.Identity(), target
+	if err := c.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, rundir.ParametersFile), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return folder, params, table
+}
+
+// A run folder stands for the flags that it can answer, its target included; flags go before it.
+func TestDeriveOfARunFolder(t *testing.T) {
+	free, params, table := runFolder(t, 0)
+	all := []string{"--arch-params", params, "--space", "tiny", "--lut", table}
+	derived := func(args ...string) string {
+		t.Helper()
+		out, err := execute(t, newDeriveCommand(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	plain := derived(all...)
+	if got := derived(free); got != plain {
+		t.Errorf("of a run without a target:\n%s\nwant what its parameters and table give:\n%s", got, plain)
+	}
+	var file struct {
+		Predicted space.Prediction `json:"predicted"`
+	}
+	if err := json.Unmarshal([]byte(plain), &file); err != nil || !(file.Predicted.LatencyMS > 0) {
+		t.Fatalf("%s\n%v", plain, err)
+	}
+	target := 0.75 * file.Predicted.LatencyMS
+	// The same parameters and table come from the same seed.
+	aimed, params, table := runFolder(t, target)
+	all = []string{"--arch-params", params, "--space", "tiny", "--lut", table}
+	within := derived(append(all[:6:6], "--max-latency", fmt.Sprintf("%.9fms", target))...)
+	if within == plain {
+		t.Fatal("the limit changes nothing, so nothing can be shown by it")
+	}
+	if got := derived(aimed); got != within {
+		t.Errorf("of a run with a target:\n%s\nwant what is within it:\n%s", got, within)
+	}
+	if got := derived(aimed, "--max-latency", "1h"); got != plain {
+		t.Errorf("with a longer --max-latency:\n%s\nwant:\n%s", got, plain)
+	}
+
+	slower, err := lut.Read(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range slower.Entries {
+		slower.Entries[i].MedianMS *= 2
+	}
+	other := filepath.Join(t.TempDir(), "other.lut.json")
+	if err := slower.Write(other); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := derived(free, "--lut", other), derived(append(all[:4:4], "--lut", other)...); got != want || got == plain {
+		t.Errorf("with another table:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestDeriveRefusesRunFolders(t *testing.T) {
+	refused := func(message string, args ...string) {
+		t.Helper()
+		out, err := execute(t, newDeriveCommand(), args...)
+		if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), message) || strings.Contains(err.Error(), "\n") || out != "" {
+			t.Errorf("%v gave %q, %v, want %q", args, out, err, message)
+		}
+	}
+	edit := func(folder string, change func(c *rundir.Config)) {
+		t.Helper()
+		c, err := rundir.ReadConfig(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(c)
+		if err := c.Write(folder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("config.yaml", filepath.Join(t.TempDir(), "none"))
+	folder, _, table := runFolder(t, 0)
+	refused("unexpected argument", folder, folder)
+	refused("the fastest takes", folder, "--max-latency", "1us")
+	refused("--max-latency is 0s", folder, "--max-latency", "0s")
+	refused(`of space "tiny", not of "cifar"`, folder, "--space", "cifar")
+
+	measured, err := lut.Read(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured.Entries[0].MedianMS *= 1.001
+	if err := measured.Write(table); err != nil {
+		t.Fatal(err)
+	}
+	refused(table+": is not the table that "+folder+" searched with", folder)
+	if _, err := execute(t, newDeriveCommand(), folder, "--lut", table); err != nil {
+		t.Errorf("a table that is named is taken as it is, but: %v", err)
+	}
+
+	folder, _, _ = runFolder(t, 0)
+	edit(folder, func(c *rundir.Config) { c.SpaceFingerprint = strings.Repeat("0", 64) })
+	refused("tiny: is not the space that "+folder+" searched", folder)
+	folder, _, _ = runFolder(t, 0)
+	edit(folder, func(c *rundir.Config) { c.LUT.Path = "" })
+	refused("add --lut FILE", folder, "--max-latency", "1ms")
+	folder, _, _ = runFolder(t, 0)
+	edit(folder, func(c *rundir.Config) { c.LUT.Resolution = 64 })
+	refused("keys missing", folder)
+	folder, _, _ = runFolder(t, 0)
+	if err := os.Remove(filepath.Join(folder, rundir.ParametersFile)); err != nil {
+		t.Fatal(err)
+	}
+	refused(rundir.ParametersFile, folder)
 }

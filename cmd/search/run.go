@@ -15,6 +15,7 @@ import (
 	"densenas/internal/backends"
 	"densenas/internal/exit"
 	"densenas/search/rundir"
+	"densenas/supernet/space"
 )
 
 // runOptions are what search run is asked for. Flags that are not given leave the configuration's values.
@@ -121,7 +122,7 @@ func (o *runOptions) config() (*rundir.Config, error) {
 	if c.Data == "" {
 		return nil, exit.BadInput("no images: give --data mnist, or a folder or zip of images by class")
 	}
-	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space), absolute(c.Data)
+	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space, space.Names()...), absoluteData(c.Data)
 	return c, exit.AsBadInput(c.Validate())
 }
 
@@ -162,7 +163,7 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := s.search.Start(); err != nil {
 		return err
 	}
-	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.trained.Fingerprint(), s.data.Identity(), s.table.Identity()
+	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
 	if err := os.MkdirAll(filepath.Join(o.Output, rundir.CheckpointsFolder), 0o755); err != nil {
 		return exit.BadInput("-o: %w; name a folder that can be created", err)
 	}

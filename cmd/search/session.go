@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"densenas/devices"
 	"densenas/internal/backends"
@@ -28,6 +30,7 @@ import (
 // session is a search with everything that it needs, checked and open.
 type session struct {
 	config   *rundir.Config
+	base     *space.Space // as it is named
 	deployed *space.Space // at the table's resolution, with the space's classes
 	trained  *space.Space // at the resolution of training, with the data's classes
 	table    *lut.Table
@@ -94,15 +97,15 @@ func options(c *rundir.Config) search.Options {
 // openTable reads space and table and checks that they fit each other and the target.
 func (s *session) openTable() error {
 	c := s.config
-	base, err := space.Load(c.Space)
-	if err != nil {
+	var err error
+	if s.base, err = space.Load(c.Space); err != nil {
 		return err
 	}
 	resolution := c.LUT.Resolution
 	if resolution == 0 {
-		resolution = base.Resolution
+		resolution = s.base.Resolution
 	}
-	if s.deployed, err = base.WithResolution(resolution); err != nil {
+	if s.deployed, err = s.base.WithResolution(resolution); err != nil {
 		return exit.BadInput("--lut-resolution: %w", err)
 	}
 	if s.table, err = lut.Read(c.LUT.Path); err != nil {
@@ -120,9 +123,9 @@ func (s *session) openTable() error {
 	}
 	training := c.Resolution
 	if training == 0 {
-		training = base.Resolution
+		training = s.base.Resolution
 	}
-	if s.trained, err = base.WithResolution(training); err != nil {
+	if s.trained, err = s.base.WithResolution(training); err != nil {
 		return exit.BadInput("--resolution: %w", err)
 	}
 	return nil
@@ -168,12 +171,6 @@ func openImages(ctx context.Context, spec string, o dataset.Options, stderr io.W
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
-	for _, note := range data.Notes {
-		fmt.Fprintf(stderr, "note: %s\n", note)
-	}
-	if corrupt := data.Corrupt(); len(corrupt) > 0 {
-		fmt.Fprintf(stderr, "skipped %d corrupt images, the first is %s\n", len(corrupt), corrupt[0])
-	}
 	return data, nil
 }
 
@@ -289,8 +286,12 @@ func (s *session) derive(folder string, stdout io.Writer) error {
 	return err
 }
 
-// absolute makes the path of something that exists independent of the working folder; names stay as they are.
-func absolute(path string) string {
+// absolute makes the path of something that exists independent of the working folder; names that are built in stay as they
+// are, whatever is called so in the working folder.
+func absolute(path string, names ...string) string {
+	if slices.Contains(names, path) {
+		return path
+	}
 	if _, err := os.Stat(path); err != nil {
 		return path
 	}
@@ -298,4 +299,12 @@ func absolute(path string) string {
 		return full
 	}
 	return path
+}
+
+// absoluteData does the same for a specification of data.
+func absoluteData(spec string) string {
+	if kind, dir, named := strings.Cut(spec, ":"); named && (kind == "mnist" || kind == "cifar10") {
+		return kind + ":" + absolute(dir)
+	}
+	return absolute(spec, "mnist")
 }

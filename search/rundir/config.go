@@ -35,7 +35,7 @@ type Config struct {
 	files.Header `yaml:",inline"`
 
 	Space            string `yaml:"space"`             // name of a built-in space, or the path of one
-	SpaceFingerprint string `yaml:"space_fingerprint"` // of the space as trained; empty until the run begins
+	SpaceFingerprint string `yaml:"space_fingerprint"` // of the space as named; empty until the run begins
 	Backend          string `yaml:"backend"`           // as asked for: auto, go, xla, …
 	Seed             uint64 `yaml:"seed"`              // of weights, sampling, held-out share, order and augmentation
 
