@@ -75,7 +75,14 @@ func (t *Table) Network(a *space.Architecture) (total Estimate, layers []Estimat
 		raws = append(raws, raw)
 		layers[i] = t.sum([]Estimate{raw}, -1)
 	}
-	return t.sum(raws, 1-len(raws)), layers, nil
+	total = t.sum(raws, 1-len(raws))
+	// The layers, none of them below 0, and the call add up to the total, also where an op was measured as shorter than a call.
+	sum := t.CallMS
+	for _, layer := range layers {
+		sum += layer.MS
+	}
+	shift := sum - total.MS
+	return Estimate{MS: sum, LowMS: total.LowMS + shift, HighMS: total.HighMS + shift, IntervalUnknown: total.IntervalUnknown}, layers, nil
 }
 
 // Predict is Network's total as it is written into an architecture's file.

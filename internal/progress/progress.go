@@ -13,6 +13,15 @@ import (
 	"golang.org/x/term"
 )
 
+// lookBack is how far, at least, the estimate of the time left looks back.
+const lookBack = 15 * time.Second
+
+// point is where a task stood at a time.
+type point struct {
+	at      time.Time
+	current int
+}
+
 // Every is the least time between two plain lines.
 const Every = 10 * time.Second
 
@@ -27,6 +36,8 @@ type Bar struct {
 	note    string
 	start   time.Time
 	ended   bool
+
+	from, recent point // the estimate of the time left looks back to from, one to two times lookBack ago
 
 	out  io.Writer // of plain lines
 	last time.Time // of the last one
@@ -47,7 +58,7 @@ func New(w io.Writer, label string, total int) *Bar {
 
 func newBar(w io.Writer, label string, total int, now func() time.Time) *Bar {
 	start := now()
-	return &Bar{label: label, total: total, now: now, out: w, start: start, last: start}
+	return &Bar{label: label, total: total, now: now, out: w, start: start, last: start, from: point{at: start}, recent: point{at: start}}
 }
 
 // draw replaces the plain lines by a bar, drawn by a goroutine that Done ends.
@@ -71,6 +82,7 @@ func (b *Bar) Add(n int, note string) {
 	b.mu.Lock()
 	b.current = min(b.current+n, b.total)
 	b.note = note
+	b.remember()
 	current := b.current
 	if b.bar == nil {
 		if now := b.now(); !b.ended && now.Sub(b.last) >= Every {
@@ -82,6 +94,16 @@ func (b *Bar) Add(n int, note string) {
 	if b.bar != nil {
 		b.bar.SetCurrent(int64(current))
 	}
+}
+
+// remember keeps the points that the estimate looks back to: the first steps of a task may take much longer than the rest
+// (they compile), or come at once (a task that continues), and should not count for long.
+func (b *Bar) remember() {
+	now := b.now()
+	if now.Sub(b.recent.at) < lookBack {
+		return
+	}
+	b.from, b.recent = b.recent, point{now, b.current}
 }
 
 // Done ends the progress, finished or not, and returns when the last state is shown. Calling it again does nothing.
@@ -121,8 +143,8 @@ func (b *Bar) status() string {
 	switch {
 	case b.ended || b.current == b.total:
 		return text + "  in " + short(elapsed)
-	case b.current > 0:
-		left := time.Duration(float64(elapsed) * float64(b.total-b.current) / float64(b.current))
+	case b.current > b.from.current:
+		left := time.Duration(float64(b.now().Sub(b.from.at)) * float64(b.total-b.current) / float64(b.current-b.from.current))
 		text += "  " + short(max(left.Round(time.Second), time.Second)) + " left"
 	}
 	if b.note != "" {
