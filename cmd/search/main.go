@@ -5,6 +5,7 @@
 //	search resume   continues a run folder
 //	search derive   turns architecture parameters into an architecture, within a latency if asked
 //	search cost     computes the expected latency of architecture parameters
+//	search range    says how fast and how slow the networks of a space can be
 //	search train    trains an architecture from scratch and tests it
 //
 // It refuses bad input before it creates or computes anything, in one line and with exit code 2. An interrupted run is
@@ -13,6 +14,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -35,11 +37,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return exit.BadInput("%w; see `%s --help`", err, c.CommandPath())
 	})
-	root.AddCommand(newRunCommand(), newResumeCommand(), newDeriveCommand(), newCostCommand(), newTrainCommand())
+	root.AddCommand(newRunCommand(), newResumeCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newTrainCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if saved := (exit.Interrupted{}); errors.Is(err, context.Canceled) && !errors.As(err, &saved) {
+		return exit.Interrupted{} // before there was anything to continue
+	}
+	return err
 }
 
 // arguments takes from least to most arguments; others are bad input.

@@ -1,0 +1,73 @@
+#!/bin/sh
+# The whole line once, on this machine and real images: `make demo`. Profiles the space "tiny", searches it on MNIST for two
+# targets, trains what comes out, and prints the reports. Everything lands in demo/.
+#
+# Uses XLA where its plugin is there or can be had, else the pure-Go backend with a smaller schedule. DEMO_BACKEND=go or
+# DEMO_BACKEND=xla chooses; DEMO_FOLDER names another folder.
+set -eu
+cd "$(dirname "$0")/.."
+folder=${DEMO_FOLDER:-demo}
+backend=${DEMO_BACKEND:-auto}
+started=$(date +%s)
+
+step() { printf '\n==> %s\n' "$*"; }
+# column FILE NAME prints a column of the first line of a CSV file.
+value() { awk -F , -v row="$2" '$1 == row { print $2 }' "$1"; }
+
+if [ "$backend" = auto ]; then
+	backend=go
+	if [ "$(${GO:-go} env CGO_ENABLED)" = 1 ]; then
+		if sh scripts/xla.sh cpu; then backend=xla; fi
+	else
+		echo "no C compiler: the XLA backend is not built in" >&2
+	fi
+fi
+if [ "$backend" = xla ]; then
+	step "Running on XLA"
+	schedule="--limit 8000 --epochs 6 --architecture-epoch 2 --batch 64"
+	recipe="--epochs 1 --batch 32"
+else
+	step "Running on the pure-Go backend: a search step takes about 40 times as long as on XLA, so the schedule is shorter"
+	schedule="--limit 900 --epochs 5 --architecture-epoch 1 --batch 32"
+	recipe="--epochs 1 --batch 32 --limit 30000"
+fi
+
+rm -rf "$folder"
+mkdir -p "$folder"
+
+step "Profile this machine: every operation of the space, once"
+bin/profiler run --space tiny --backend "$backend" --threads 1 --precision 0.05 --limit 1s -o "$folder/tiny.lut.json"
+bin/report lut "$folder/tiny.lut.json"
+
+step "What the space spans on this machine"
+bin/search range --space tiny --lut "$folder/tiny.lut.json"
+bin/search range --space tiny --lut "$folder/tiny.lut.json" --format csv >"$folder/range.csv"
+fastest=$(value "$folder/range.csv" fastest)
+slowest=$(value "$folder/range.csv" slowest)
+
+for share in 0.25 0.6; do
+	target=$(awk -v a="$fastest" -v b="$slowest" -v s="$share" 'BEGIN { printf "%.4g", a + s * (b - a) }')
+	run="$folder/run-$target-ms"
+	runs="${runs:-} $run"
+	step "Search for $target ms"
+	# shellcheck disable=SC2086 # the schedule is a list of flags
+	bin/search run --space tiny --lut "$folder/tiny.lut.json" --data mnist --backend "$backend" $schedule --target-latency "${target}ms" -o "$run"
+	bin/report run "$run"
+	bin/report arch "$run/arch.json" --lut "$folder/tiny.lut.json"
+done
+
+for run in $runs; do
+	step "The network of $run as measured whole"
+	bin/profiler measure "$run/arch.json" --lut "$folder/tiny.lut.json" --backend "$backend" --threads 1
+done
+
+step "Train the network of $run from scratch, and test it"
+# shellcheck disable=SC2086
+bin/search train --arch "$run/arch.json" --data mnist --backend "$backend" --augmentation none $recipe -o "$run/trained.safetensors"
+
+set -- $runs
+if cmp -s "$1/arch.json" "$2/arch.json"; then
+	echo "the two targets derived the same network" >&2
+	exit 1
+fi
+step "Done in $(($(date +%s) - started)) s on $backend; everything is in $folder/"
