@@ -35,17 +35,28 @@ func (a Identity) differences(b Identity) []string {
 		{"configuration", a.Config, b.Config}, {"runtime", a.Runtime, b.Runtime},
 	} {
 		if f.a != f.b {
-			out = append(out, fmt.Sprintf("%s (%s there, %s here)", f.name, brief(f.a), brief(f.b)))
+			there, here := apart(f.a, f.b)
+			out = append(out, fmt.Sprintf("%s (%s there, %s here)", f.name, there, here))
 		}
 	}
 	return out
 }
 
-func brief(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
+// apart returns what two texts hold from the first word on in which they differ, cut short.
+func apart(a, b string) (string, string) {
+	word := 0 // where it begins
+	for i := 0; i < min(len(a), len(b)) && a[i] == b[i]; i++ {
+		if a[i] == ' ' {
+			word = i + 1
+		}
 	}
-	return strconv.Quote(s)
+	brief := func(s string) string {
+		if len(s) > word+40 {
+			return fmt.Sprintf("%.40q…", s[word:])
+		}
+		return strconv.Quote(s[word:])
+	}
+	return brief(a), brief(b)
 }
 
 // Checkpoint is all of a search's state.
@@ -110,13 +121,18 @@ func ReadCheckpoint(path string, want Identity) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCheckpoint(path, f, want)
+}
+
+func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoint, error) {
 	version, _ := strconv.Atoi(f.Metadata["schema_version"])
 	header := files.Header{Kind: f.Metadata["kind"], SchemaVersion: version}
 	if err := header.Check(path, checkpointKind, checkpointVersion); err != nil {
 		return nil, err
 	}
 	var s checkpointState
-	if err := files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), &s); err != nil {
+	err := files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), &s)
+	if err != nil {
 		return nil, err
 	}
 	if d := s.Identity.differences(want); len(d) > 0 {

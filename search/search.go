@@ -128,6 +128,9 @@ func (s *Search) Resume(state State) error {
 			return err
 		}
 	}
+	if err := new(rand.PCG).UnmarshalBinary(state.Random); err != nil {
+		return fmt.Errorf("state of the random generator: %w", err)
+	}
 	s.state = state
 	return nil
 }

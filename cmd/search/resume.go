@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -27,28 +28,41 @@ Space, table, data and runtime must be those of the run; otherwise it is refused
 }
 
 func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error {
-	config, err := rundir.ReadConfig(folder)
-	if err != nil {
-		return err
+	s, err := restore(ctx, folder, stderr)
+	if errors.Is(err, context.Canceled) {
+		return interrupted(folder)
 	}
-	s, err := open(ctx, config, stderr)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	return s.execute(ctx, folder, stdout)
+}
+
+// restore opens what the run of a folder needs and puts it where its checkpoint stands.
+func restore(ctx context.Context, folder string, stderr io.Writer) (s *session, err error) {
+	config, err := rundir.ReadConfig(folder)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = open(ctx, config, stderr); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	c, err := search.ReadCheckpoint(checkpointPath(folder), s.identity())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.search.Resume(c.State); err != nil {
-		return exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
+		return nil, exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
 	}
 	if err := s.network.SetState(c.Tensors); err != nil {
-		return exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
+		return nil, exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
 	}
 	s.chooser.Preset(c.Lowerings)
-	if err := rundir.KeepRecords(folder, c.State.Epoch); err != nil {
-		return err
-	}
-	return s.execute(ctx, folder, stdout)
+	return s, rundir.KeepRecords(folder, c.State.Epoch)
 }

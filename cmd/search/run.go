@@ -151,24 +151,38 @@ network. With --target-latency the derived network is predicted to meet it. Ctrl
 }
 
 func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
-	config, err := o.config()
-	if err != nil {
-		return err
-	}
-	s, err := open(ctx, config, stderr)
+	s, err := o.begin(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	return s.execute(ctx, o.Output, stdout)
+}
+
+// begin checks and opens everything, and only then creates the run folder. It holds a checkpoint from the start, so that a
+// run that ends before its first epoch does can be continued too.
+func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (s *session, err error) {
+	config, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	if s, err = open(ctx, config, stderr); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	if err := s.search.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
 	if err := os.MkdirAll(filepath.Join(o.Output, rundir.CheckpointsFolder), 0o755); err != nil {
-		return exit.BadInput("-o: %w; name a folder that can be created", err)
+		return nil, exit.BadInput("-o: %w; name a folder that can be created", err)
 	}
 	if err := config.Write(o.Output); err != nil {
-		return err
+		return nil, err
 	}
-	return s.execute(ctx, o.Output, stdout)
+	return s, s.save(o.Output)
 }

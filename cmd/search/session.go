@@ -185,7 +185,8 @@ func (s *session) close() {
 func (s *session) identity() search.Identity {
 	return search.Identity{
 		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(),
-		Config:  fmt.Sprintf("%+v", s.search.Options),
+		Config: fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
+			s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution),
 		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,
 	}
 }
@@ -237,12 +238,21 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		if err := s.save(folder); err != nil {
 			return fmt.Errorf("interrupted, and not saved: %w", err)
 		}
-		return exit.Interrupted{Continue: "search resume " + folder}
+		return interrupted(folder)
 	}
 	if err != nil {
 		return err
 	}
 	return s.derive(folder, stdout)
+}
+
+// interrupted says the command that continues the run of a folder.
+func interrupted(folder string) error {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:,@%"
+	if strings.Trim(folder, plain) != "" {
+		folder = "'" + strings.ReplaceAll(folder, "'", `'\''`) + "'"
+	}
+	return exit.Interrupted{Continue: "search resume " + folder}
 }
 
 func (s *session) record(m search.Metrics) rundir.Record {
