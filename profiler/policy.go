@@ -23,7 +23,7 @@ type Policy struct {
 	// Limit bounds the timed laps of an operation, all rounds together: 2 s. An operation that meets it before it is
 	// precise is kept, flagged noisy, after at least 6 rounds.
 	Limit time.Duration
-	// Group is how many operations are in memory, and alternate, at once: 32.
+	// Group is how many operations are in memory, and alternate, at once: 16. An interrupted run loses at most so many.
 	Group int
 	// Seed decides the order of the rounds.
 	Seed uint64
@@ -42,7 +42,7 @@ func DefaultPolicy() Policy {
 		RoundTime: 20 * time.Millisecond,
 		WarmUp:    500 * time.Millisecond,
 		Limit:     2 * time.Second,
-		Group:     32,
+		Group:     16,
 		Seed:      1,
 	}
 }

@@ -27,8 +27,9 @@ type Observer struct {
 	Progress func(steps int, note string)
 }
 
-// Steps is the number of steps of a profile: of each operation its preparation, and the rounds that it takes at least.
-func Steps(operations int, p Policy) int { return operations * (1 + p.MinRounds) }
+// Steps is the number of steps of a profile: of each operation the rounds that it takes at least, and as many for its
+// preparation, which is mostly compiling.
+func Steps(operations int, p Policy) int { return operations * 2 * p.MinRounds }
 
 // saveEvery is how much work an abrupt end may lose.
 const saveEvery = 10 * time.Second
@@ -91,7 +92,7 @@ func (s *session) group(ctx context.Context, ops []space.Op) (err error) {
 		if err := subject.warmUp(ctx, s.policy); err != nil {
 			return fmt.Errorf("%s: %w", op.Key(), err)
 		}
-		s.progress(1, op.Key())
+		s.progress(s.policy.MinRounds, op.Key())
 	}
 	empty := &subject{call: s.empty}
 	if err := empty.warmUp(ctx, s.policy); err != nil {
