@@ -1,6 +1,7 @@
 package search
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -80,7 +81,7 @@ type checkpointState struct {
 	Epoch      int               `json:"epoch"`
 	Pass       int               `json:"pass"`
 	Step       int               `json:"step"`
-	Random     []byte            `json:"random"`
+	Random     string            `json:"random"` // hexadecimal
 	Running    Running           `json:"running"`
 	Lowerings  map[string]string `json:"lowerings"`
 }
@@ -89,7 +90,7 @@ type checkpointState struct {
 func (c *Checkpoint) Write(path string) error {
 	s := checkpointState{
 		Identity: c.Identity, AdamSteps: c.State.Adam.Steps, Factor: c.State.Factor, Epoch: c.State.Epoch, Pass: c.State.Pass,
-		Step: c.State.Step, Random: c.State.Random, Running: c.State.Running, Lowerings: c.Lowerings,
+		Step: c.State.Step, Random: hex.EncodeToString(c.State.Random), Running: c.State.Running, Lowerings: c.Lowerings,
 	}
 	for _, p := range []struct {
 		from *space.Parameters
@@ -138,8 +139,12 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 	if d := s.Identity.differences(want); len(d) > 0 {
 		return nil, exit.BadInput("%s: the checkpoint is of another run: it differs in %s; start a new run in another folder", path, strings.Join(d, ", "))
 	}
+	random, err := hex.DecodeString(s.Random)
+	if err != nil {
+		return nil, exit.BadInput("%s: random: %w; start a new run in another folder", path, err)
+	}
 	c := &Checkpoint{Identity: s.Identity, Lowerings: s.Lowerings, State: State{
-		Adam: &Adam{Steps: s.AdamSteps}, Factor: s.Factor, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: s.Random, Running: s.Running,
+		Adam: &Adam{Steps: s.AdamSteps}, Factor: s.Factor, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: random, Running: s.Running,
 	}}
 	for _, p := range []struct {
 		name string

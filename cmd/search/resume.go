@@ -40,12 +40,13 @@ func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error 
 }
 
 // restore opens what the run of a folder needs and puts it where its checkpoint stands.
-func restore(ctx context.Context, folder string, stderr io.Writer) (s *session, err error) {
+func restore(ctx context.Context, folder string, stderr io.Writer) (opened *session, err error) {
 	config, err := rundir.ReadConfig(folder)
 	if err != nil {
 		return nil, err
 	}
-	if s, err = open(ctx, config, stderr); err != nil {
+	s, err := open(ctx, config, stderr)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -161,12 +161,13 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 
 // begin checks and opens everything, and only then creates the run folder. It holds a checkpoint from the start, so that a
 // run that ends before its first epoch does can be continued too.
-func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (s *session, err error) {
+func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *session, err error) {
 	config, err := o.config()
 	if err != nil {
 		return nil, err
 	}
-	if s, err = open(ctx, config, stderr); err != nil {
+	s, err := open(ctx, config, stderr)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {

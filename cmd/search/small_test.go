@@ -47,7 +47,7 @@ architecture_epoch: 1
 rate: 0.05
 min_rate: 0.001
 architecture_rate: 0.05
-held_out_share: 0.25
+held_out_share: 0.4
 `
 
 var smallClasses = map[string]color.RGBA{"blue": {30, 30, 220, 255}, "green": {30, 220, 30, 255}, "red": {220, 30, 30, 255}}
