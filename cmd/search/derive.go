@@ -49,6 +49,8 @@ func (o *deriveOptions) Validate() error {
 		return exit.BadInput("--max-latency is %v, allowed is a positive duration such as 4ms", o.MaxLatency)
 	case o.Format != "json" && o.Format != "net_config":
 		return exit.BadInput("--format is %q, allowed are json and net_config", o.Format)
+	case o.Output != "":
+		return checkOutput(o.Output)
 	}
 	return nil
 }

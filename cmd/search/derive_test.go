@@ -178,6 +178,9 @@ func TestDeriveRefuses(t *testing.T) {
 			t.Errorf("%v wrote a file", c.args)
 		}
 	}
+	if _, err := execute(t, newDeriveCommand(), append(all, "-o", filepath.Join(table, "a.arch.json"))...); exit.Code(err) != 2 {
+		t.Errorf("an output under a file gave %v", err)
+	}
 	// The stem of the cifar space cannot be said in the text.
 	s, err := space.Load("cifar")
 	if err != nil {

@@ -77,7 +77,10 @@ func (o *trainOptions) Validate() error {
 	case o.Resolution < 0 || o.Resolution > space.MaxResolution:
 		return exit.BadInput("--resolution is %d, allowed is up to %d", o.Resolution, space.MaxResolution)
 	}
-	return backends.Check(o.Backend, backends.Options{})
+	if err := backends.Check(o.Backend, backends.Options{}); err != nil || o.Output == "" {
+		return err
+	}
+	return checkOutput(o.Output)
 }
 
 func newTrainCommand() *cobra.Command {
