@@ -16,6 +16,9 @@ import (
 // lookBack is how far, at least, the estimate of the time left looks back.
 const lookBack = 15 * time.Second
 
+// fewest steps that an estimate is made from: a search's first ones compile, and would promise hours.
+const fewest = 12
+
 // point is where a task stood at a time.
 type point struct {
 	at      time.Time
@@ -143,7 +146,7 @@ func (b *Bar) status() string {
 	switch {
 	case b.ended || b.current == b.total:
 		return text + "  in " + short(elapsed)
-	case b.current > b.from.current:
+	case b.current-b.from.current >= min(fewest, b.total/5+1):
 		left := time.Duration(float64(b.now().Sub(b.from.at)) * float64(b.total-b.current) / float64(b.current-b.from.current))
 		text += "  " + short(max(left.Round(time.Second), time.Second)) + " left"
 	}
