@@ -161,6 +161,9 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 	if s.Epoch < 0 || s.Pass < 0 || s.Pass > 1 || s.Step < 0 || s.AdamSteps < 0 {
 		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; start a new run in another folder", path, s.Epoch, s.Pass, s.Step)
 	}
+	if s.Factor < 0 {
+		return nil, exit.BadInput("%s: the factor of latency is %g, allowed is from 0; start a new run in another folder", path, s.Factor)
+	}
 	for _, t := range f.Tensors {
 		c.Tensors = append(c.Tensors, supernet.NamedTensor(t))
 	}

@@ -1,0 +1,447 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"densenas/search/dataset"
+	"densenas/supernet"
+	"densenas/supernet/space"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// call is one step that a fake engine was asked for.
+type call struct {
+	architecture bool
+	rate         float64
+	images       []uint64 // their contents, hashed
+	choice       *supernet.Choice
+	loss         float64
+}
+
+// fakeEngine computes a loss from batch and choice alone, so that it has no state of its own.
+type fakeEngine struct {
+	space *space.Space
+	calls []call
+	// change, where given, has the last word on a step's loss.
+	change func(step int, loss float64) (float64, error)
+	// flat makes the loss independent of the choice.
+	flat bool
+}
+
+func (e *fakeEngine) step(b supernet.Batch, c *supernet.Choice, made call) (supernet.Result, *supernet.Products, error) {
+	size := len(b.Images) / len(b.Labels)
+	for i := range b.Labels {
+		h := fnv.New64a()
+		fmt.Fprint(h, b.Images[i*size:(i+1)*size])
+		made.images = append(made.images, h.Sum64())
+	}
+	loss, products := syntheticLoss(e.space, c, 1)
+	if e.flat {
+		loss, products = 0, noProducts(products)
+	}
+	loss = 10 + loss + float64(made.images[0]%1000)/1000
+	var err error
+	if e.change != nil {
+		loss, err = e.change(len(e.calls)+1, loss)
+	}
+	made.choice, made.loss = c, loss
+	e.calls = append(e.calls, made)
+	return supernet.Result{Loss: loss, Correct: int(made.images[0] % uint64(b.Valid+1))}, products, err
+}
+
+func (e *fakeEngine) WeightStep(b supernet.Batch, c *supernet.Choice, rate float64) (supernet.Result, error) {
+	r, _, err := e.step(b, c, call{rate: rate})
+	return r, err
+}
+
+func (e *fakeEngine) ArchitectureStep(b supernet.Batch, c *supernet.Choice) (supernet.Result, *supernet.Products, error) {
+	return e.step(b, c, call{architecture: true})
+}
+
+func noProducts(p *supernet.Products) *supernet.Products {
+	clear(p.Final)
+	for _, tensor := range [][][][]float64{p.Head, p.Stack} {
+		for _, block := range tensor {
+			for _, row := range block {
+				clear(row)
+			}
+		}
+	}
+	return p
+}
+
+// loopSpace has several candidates everywhere.
+func loopSpace(t *testing.T) *space.Space {
+	t.Helper()
+	k := func(kernel int) space.Candidate {
+		return space.Candidate{Kind: space.MBConv, Kernel: kernel, Expansion: 3}
+	}
+	s := &space.Space{
+		Name: "loop", Resolution: 8, Channels: 1, Classes: 2, Forward: 2,
+		Stem: space.StemLayer{Kernel: 3, Width: 4, Stride: 1}, First: space.Candidate{Kind: space.MBConv, Kernel: 3, Expansion: 1},
+		HeadCandidates: []space.Candidate{k(3), k(5), k(7)}, StackCandidates: []space.Candidate{k(3), {Kind: space.Skip}, k(5)},
+		Blocks: []space.Block{{Width: 4, Stride: 1}, {Width: 6, Stride: 2, Stage: 1, Layers: 2}, {Width: 8, Stride: 2, Stage: 1, Layers: 1}},
+		Final:  space.FinalLayer{Width: 8, Stage: 1},
+	}
+	if err := s.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Of 40 images of two classes, a quarter is held out: 15 batches of 4 for the weights, 5 for the architecture.
+const (
+	loopImages            = 40
+	loopWeightSteps       = 15
+	loopArchitectureSteps = 5
+	loopSteps             = 3*loopWeightSteps + 2*loopArchitectureSteps
+)
+
+// newSearch is a search with a fake engine, at its start.
+func newSearch(t *testing.T, data *dataset.Dataset, o Options) (*Search, *fakeEngine) {
+	t.Helper()
+	s := loopSpace(t)
+	engine := &fakeEngine{space: s}
+	search := &Search{Space: s, Costs: randomCosts(s, rand.New(rand.NewPCG(2, 2))), Data: data, Engine: engine, Options: o}
+	if err := search.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return search, engine
+}
+
+func TestPhases(t *testing.T) {
+	s, engine := newSearch(t, pictures(t, loopImages), good())
+	// In the second phase nearly all probability is the first candidate's; in the first phase that does not count.
+	for _, tensor := range [][][][]float64{s.state.Parameters.AlphaHead, s.state.Parameters.AlphaStack} {
+		for _, block := range tensor {
+			for _, row := range block {
+				row[0] = 50
+			}
+		}
+	}
+	var progress []Progress
+	var metrics []Metrics
+	s.Progress = func(p Progress) { progress = append(progress, p) }
+	s.EpochDone = func(m Metrics) error { metrics = append(metrics, m); return nil }
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Weights alone; then an architecture pass before each weight pass.
+	var want []bool
+	pass := func(architecture bool, steps int) {
+		for range steps {
+			want = append(want, architecture)
+		}
+	}
+	pass(false, loopWeightSteps)
+	for range 2 {
+		pass(true, loopArchitectureSteps)
+		pass(false, loopWeightSteps)
+	}
+	if len(engine.calls) != len(want) || len(want) != loopSteps {
+		t.Fatalf("%d steps, want %d", len(engine.calls), len(want))
+	}
+	weightStep, others := 0, 0
+	held, trained := map[uint64]int{}, map[uint64]int{}
+	for i, c := range engine.calls {
+		if c.architecture != want[i] {
+			t.Fatalf("step %d: architecture %t, want %t", i, c.architecture, want[i])
+		}
+		picks, seen := 1, trained
+		if c.architecture {
+			picks, seen = 2, held
+		} else {
+			if rate := s.Options.cosine(weightStep, 3*loopWeightSteps); c.rate != rate {
+				t.Errorf("step %d: rate %g, want %g", i, c.rate, rate)
+			}
+			weightStep++
+		}
+		for _, image := range c.images {
+			seen[image]++
+		}
+		for _, layer := range picksOf(c.choice) {
+			if len(layer) != picks {
+				t.Fatalf("step %d: %d picks, want %d", i, len(layer), picks)
+			}
+			if layer[0].Candidate != 0 {
+				if i >= loopWeightSteps {
+					t.Errorf("step %d: picks %+v against all probability", i, layer)
+				}
+				others++
+			}
+		}
+	}
+	layers := len(picksOf(engine.calls[0].choice)) * loopWeightSteps
+	if share := float64(others) / float64(layers); share < 0.5 || share > 0.8 {
+		t.Errorf("in the first phase %.2f of the picks are not the first of three candidates, want 2/3", share)
+	}
+
+	// A pass sees every image of its part once, and the parts have none in common.
+	if len(trained) != 60 || len(held) != 20 {
+		t.Errorf("%d images for the weights, %d for the architecture, want 60 and 20", len(trained), len(held))
+	}
+	for image, n := range trained {
+		if n != 3 || held[image] != 0 {
+			t.Errorf("an image was used %d times for the weights, %d times for the architecture", n, held[image])
+		}
+	}
+	for _, n := range held {
+		if n != 2 {
+			t.Errorf("an image was used %d times for the architecture, want 2", n)
+		}
+	}
+
+	for epoch, before := range []int{0, loopWeightSteps, 2*loopWeightSteps + loopArchitectureSteps, loopSteps} {
+		if total, got := s.Steps(epoch); total != loopSteps || got != before {
+			t.Errorf("Steps(%d) = %d, %d, want %d, %d", epoch, total, got, loopSteps, before)
+		}
+	}
+	for i, p := range progress {
+		if p.Step != i+1 || p.Steps != loopSteps || p.Loss != engine.calls[i].loss || !(p.ExpectedMS > 0) {
+			t.Errorf("progress %d is %+v", i, p)
+		}
+	}
+	if len(progress) != loopSteps || len(metrics) != 3 {
+		t.Fatalf("%d reports of progress, %d of metrics", len(progress), len(metrics))
+	}
+	at := 0
+	for i, m := range metrics {
+		phase, architectureSteps := PhaseArchitecture, loopArchitectureSteps
+		if i == 0 {
+			phase, architectureSteps = PhaseWeights, 0
+		}
+		mean := func(steps int) float64 {
+			sum := 0.0
+			for range steps {
+				sum += engine.calls[at].loss
+				at++
+			}
+			return sum / float64(max(steps, 1))
+		}
+		held, trained := mean(architectureSteps), mean(loopWeightSteps)
+		if m.Epoch != i || m.Phase != phase || m.Running.Weights.Steps != loopWeightSteps || m.Running.Architecture.Steps != architectureSteps ||
+			m.Running.Weights.Images != 60 || math.Abs(m.Running.Weights.MeanLoss()-trained) > 1e-9 || math.Abs(m.Running.Architecture.MeanLoss()-held) > 1e-9 {
+			t.Errorf("metrics of epoch %d are %+v, mean losses %g and %g", i, m, held, trained)
+		}
+		if a := m.Running.Weights.Accuracy(); a < 0 || a > 1 || m.Factor != 0.15 {
+			t.Errorf("epoch %d: accuracy %g, factor %g", i, a, m.Factor)
+		}
+	}
+}
+
+// TestContinuing stops behind every step, keeps the state in a file, and continues in another search.
+func TestContinuing(t *testing.T) {
+	data := pictures(t, loopImages)
+	o := good()
+	o.TargetMS = 1.5
+	type outcome struct {
+		State   State
+		Metrics []Metrics
+		Losses  []float64
+	}
+	// finish runs to the end, or until after that many steps, and adds to what is there.
+	finish := func(s *Search, engine *fakeEngine, out *outcome, steps int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		s.Progress = func(p Progress) {
+			if p.Step == steps {
+				cancel()
+			}
+		}
+		s.EpochDone = func(m Metrics) error {
+			m.Running.Seconds = 0
+			out.Metrics = append(out.Metrics, m)
+			return nil
+		}
+		err := s.Run(ctx)
+		for _, c := range engine.calls {
+			out.Losses = append(out.Losses, c.loss)
+		}
+		out.State = s.State()
+		return err
+	}
+	var whole outcome
+	s, engine := newSearch(t, data, o)
+	if err := finish(s, engine, &whole, -1); err != nil {
+		t.Fatal(err)
+	}
+	for steps := 1; steps <= loopSteps; steps++ {
+		var broken outcome
+		s, engine := newSearch(t, data, o)
+		if err := finish(s, engine, &broken, steps); !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped behind step %d: %v", steps, err)
+		}
+		file := filepath.Join(t.TempDir(), "c.safetensors")
+		if err := (&Checkpoint{State: s.State()}).Write(file); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ReadCheckpoint(file, Identity{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, engine = newSearch(t, data, o)
+		if err := s.Resume(c.State); err != nil {
+			t.Fatal(err)
+		}
+		if err := finish(s, engine, &broken, -1); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(whole, broken); diff != "" {
+			t.Fatalf("stopped behind step %d (-whole +continued):\n%s", steps, diff)
+		}
+	}
+}
+
+func TestRunStops(t *testing.T) {
+	data := pictures(t, loopImages)
+	broken := errors.New("the device is gone")
+	for _, step := range []int{1, loopWeightSteps + 2} {
+		for name, c := range map[string]struct {
+			loss float64
+			err  error
+			want string
+		}{
+			"no number": {math.NaN(), nil, "the loss is NaN at epoch "},
+			"infinite":  {math.Inf(1), nil, "lower the learning rate"},
+			"an error":  {1, broken, broken.Error()},
+		} {
+			s, engine := newSearch(t, data, good())
+			engine.change = func(n int, loss float64) (float64, error) {
+				if n == step {
+					return c.loss, c.err
+				}
+				return loss, nil
+			}
+			err := s.Run(context.Background())
+			if err == nil || !strings.Contains(err.Error(), c.want) || len(engine.calls) != step {
+				t.Errorf("%s at step %d: %v after %d steps", name, step, err, len(engine.calls))
+			}
+		}
+	}
+	s, engine := newSearch(t, data, good())
+	s.EpochDone = func(Metrics) error { return broken }
+	if err := s.Run(context.Background()); !errors.Is(err, broken) || len(engine.calls) != loopWeightSteps {
+		t.Errorf("metrics that cannot be kept: %v after %d steps", err, len(engine.calls))
+	}
+	s, engine = newSearch(t, data, good())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Run(ctx); !errors.Is(err, context.Canceled) || len(engine.calls) != 0 {
+		t.Errorf("cancelled: %v after %d steps", err, len(engine.calls))
+	}
+}
+
+// The gradient that an architecture step hands to Adam is that of cross entropy + factor · log(cost)/log(base).
+func TestArchitectureStepFollowsTheObjective(t *testing.T) {
+	s, engine := newSearch(t, pictures(t, loopImages), good())
+	o := &s.Options
+	o.Adam.WeightDecay = 0
+	s.state.Parameters = randomParameters(s.Space, rand.New(rand.NewPCG(3, 4)), 0.7)
+	p := clone(s.state.Parameters)
+	batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
+	if _, err := s.architectureStep(batch); err != nil {
+		t.Fatal(err)
+	}
+	c := engine.calls[0].choice
+	objective := func() float64 {
+		mix(c, p)
+		loss, _ := syntheticLoss(s.Space, c, 1)
+		cost, _ := s.Costs.Chained(p)
+		return loss + o.Factor*math.Log(cost)/math.Log(o.Base)
+	}
+	first := flatten(s.state.Adam.First)
+	for i, logit := range pointers(p) {
+		const step = 1e-5
+		start := *logit
+		*logit = start + step
+		above := objective()
+		*logit = start - step
+		below := objective()
+		*logit = start
+		got, want := first[i]/(1-o.Adam.Beta1), (above-below)/(2*step)
+		if math.Abs(got-want) > 1e-8*(1+math.Abs(want)) {
+			t.Errorf("logit %d: gradient %.12g, finite difference %.12g", i, got, want)
+		}
+	}
+}
+
+// The multiplier grows while the expected latency is above the target, shrinks while it is under, and is never negative.
+func TestMultiplier(t *testing.T) {
+	data := pictures(t, loopImages)
+	batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
+	steps := func(target, rate float64, n int) (factors, costs []float64) {
+		o := good()
+		o.TargetMS, o.MultiplierRate, o.Adam.Rate = target, rate, 0.02
+		s, engine := newSearch(t, data, o)
+		engine.flat = true
+		for range n {
+			costs, factors = append(costs, s.expected()), append(factors, s.state.Factor)
+			if _, err := s.architectureStep(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return append(factors, s.state.Factor), append(costs, s.expected())
+	}
+	_, costs := steps(0, 0, 0)
+	start := costs[0]
+
+	for _, target := range []float64{0.4 * start, 0.9 * start} {
+		factors, costs := steps(target, 0.2, 60)
+		for i := range costs[:60] {
+			want := max(0, factors[i]+0.2*math.Log(costs[i]/target)/math.Log(15))
+			if math.Abs(factors[i+1]-want) > 1e-12 {
+				t.Fatalf("target %g, step %d: factor %g at a cost of %g became %g, want %g", target, i, factors[i], costs[i], factors[i+1], want)
+			}
+			if costs[i] > target && !(factors[i+1] > factors[i]) {
+				t.Errorf("target %g, step %d: at a cost of %g the factor went from %g to %g", target, i, costs[i], factors[i], factors[i+1])
+			}
+			if !(costs[1] < costs[0]) {
+				t.Error("the latency does not fall although nothing speaks against it")
+			}
+		}
+	}
+	factors, _ := steps(3*start, 0.5, 30)
+	for i := range factors[:30] {
+		if factors[i+1] < 0 || factors[i+1] > factors[i] || factors[i] > 0 && factors[i+1] == factors[i] {
+			t.Errorf("under the target the factor went from %g to %g", factors[i], factors[i+1])
+		}
+	}
+	if factors[30] != 0 {
+		t.Errorf("far under the target the factor ends at %g", factors[30])
+	}
+	// Without a target it is fixed.
+	factors, _ = steps(0, 0.5, 10)
+	for _, f := range factors {
+		if f != 0.15 {
+			t.Errorf("without a target the factor is %g", f)
+		}
+	}
+}
+
+func TestResumeRefusesStates(t *testing.T) {
+	data := pictures(t, loopImages)
+	for name, change := range map[string]func(s *Search, state *State){
+		"another space":       func(_ *Search, state *State) { state.Parameters.Space = "other" },
+		"another shape":       func(_ *Search, state *State) { state.Adam.First.Beta = state.Adam.First.Beta[1:] },
+		"no number":           func(_ *Search, state *State) { state.Adam.Second.AlphaHead[0][0][0] = math.NaN() },
+		"a broken generator":  func(_ *Search, state *State) { state.Random = state.Random[1:] },
+		"options that do not": func(s *Search, _ *State) { s.Options.Batch = 0 },
+	} {
+		s, _ := newSearch(t, data, good())
+		state := s.State()
+		change(s, &state)
+		if err := s.Resume(state); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
