@@ -14,10 +14,11 @@ export GOEXPERIMENT := simd
 endif
 endif
 
-# XLA is reached through cgo, which go switches off where there is no C compiler.
-CGO := $(shell $(GO) env CGO_ENABLED)
+# XLA is reached through cgo, which needs a C compiler.
+CGO := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null && echo 1)
 ifneq ($(CGO),1)
 TAGS := -tags noxla
+export CGO_ENABLED := 0
 endif
 
 # Packages whose code runs goroutines of its own, or follows signals: tested once more with the race detector. The pointer

@@ -36,7 +36,7 @@ cpu | cuda) ;;
 	;;
 esac
 
-${GO:-go} build -o "$temporary/xlaplugin" ./internal/backends/plugin/xlaplugin
+CGO_ENABLED=0 ${GO:-go} build -o "$temporary/xlaplugin" ./internal/backends/plugin/xlaplugin
 if path=$("$temporary/xlaplugin" find "$accelerator" 2>/dev/null); then
 	say "the $accelerator plugin is there: $path"
 	exit 0
