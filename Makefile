@@ -36,9 +36,6 @@ endif
 	$(GO) build $(TAGS) -o bin/ ./cmd/...
 
 demo: build ## Profile this machine, search on real images, report: the whole line once
-ifeq ($(CGO),1)
-	@sh scripts/xla.sh cpu || echo "going on with the pure-Go backend" >&2
-endif
 	@sh scripts/demo.sh
 
 test: lint ## Vet, lint and test, then say what was skipped
