@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -143,7 +145,7 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	report := measureReport{
-		Architecture: a.Name, Resolution: a.Resolution, Batch: o.batch, Device: b.device.Model, Runtime: b.runtime, Threads: b.threads,
+		Architecture: cmp.Or(a.Name, filepath.Base(path)), Resolution: a.Resolution, Batch: o.batch, Device: b.device.Model, Runtime: b.runtime, Threads: b.threads,
 		MedianMS: s.MedianMS, LowMS: s.LowMS, HighMS: s.HighMS, MADMS: s.MADMS, P10MS: s.P10MS, P90MS: s.P90MS, MinMS: s.MinMS,
 		Count: s.Count, Rounds: s.Rounds, Noisy: noisy, CallMS: call.MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
 	}
