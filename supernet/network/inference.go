@@ -62,19 +62,28 @@ type Evaluator struct {
 // [op.InferenceParameters].
 func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch int, folded [][][]float32) (*Evaluator, error) {
 	e := &Evaluator{backend: b, ops: a.Ops(), batch: batch}
+	if len(folded) != len(e.ops) {
+		return nil, fmt.Errorf("parameters for %d layers, the architecture has %d", len(folded), len(e.ops))
+	}
 	var sizes []int
 	for i, o := range e.ops {
 		ps := op.InferenceParameters(o)
 		sizes = append(sizes, len(ps))
+		fits := len(folded[i]) == len(ps)
 		for k, p := range ps {
-			if len(folded[i]) != len(ps) || len(folded[i][k]) != p.Size() {
-				return nil, fmt.Errorf("layer %d (%s): parameters do not fit", i, o.Key())
+			if fits = fits && len(folded[i][k]) == p.Size(); !fits {
+				break
 			}
 			t, err := device.Upload(b, folded[i][k], p.Dims...)
 			if err != nil {
+				e.Finalize()
 				return nil, err
 			}
 			e.params = append(e.params, t)
+		}
+		if !fits {
+			e.Finalize()
+			return nil, fmt.Errorf("layer %d (%s): parameters do not fit", i, o.Key())
 		}
 	}
 	var err error
@@ -83,7 +92,11 @@ func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch in
 		loss, correct, _ := op.CrossEntropy(logits, in[1], in[2], 0)
 		return []*Node{loss, correct}
 	})
-	return e, err
+	if err != nil {
+		e.Finalize()
+		return nil, err
+	}
+	return e, nil
 }
 
 // Evaluate returns loss and correct answers over the valid images of a batch.
@@ -104,7 +117,9 @@ func (e *Evaluator) Evaluate(b supernet.Batch) (supernet.Result, error) {
 // Finalize frees all device memory.
 func (e *Evaluator) Finalize() {
 	device.Free(e.params...)
-	e.exec.Finalize()
+	if e.exec != nil {
+		e.exec.Finalize()
+	}
 }
 
 // result reads loss and count of correct answers, the first two outputs of an executable.

@@ -1,0 +1,144 @@
+package network
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"densenas/internal/backends"
+	"densenas/internal/backends/backendstest"
+	"densenas/supernet"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// places names the layers of testNetwork in the state of the super network of testSpace.
+func places(s *space.Space) []string {
+	head, final := s.Incoming(2)[1], s.Incoming(3)[0]
+	return []string{
+		"stem", "first",
+		fmt.Sprintf("block2/connection%d/%v", head.Incoming, s.HeadCandidates[1]),
+		fmt.Sprintf("block2/layer0/%v", s.StackCandidates[0]),
+		fmt.Sprintf("final/connection%d", final.Incoming),
+		"classifier",
+	}
+}
+
+// testChoice makes the super network of testSpace compute testNetwork: certain of its path and of its operations. Layers off
+// the path run too, and count nothing.
+func testChoice(s *space.Space) *supernet.Choice {
+	one := func(k int) []supernet.Pick { return []supernet.Pick{{Candidate: k, Weight: 1}} }
+	c := &supernet.Choice{
+		Head:  [][][]supernet.Pick{{one(0)}, {one(0), one(1)}},
+		Stack: [][][]supernet.Pick{nil, {one(0), one(1)}},
+	}
+	path := map[int]int{0: 2, 2: 3}
+	for i := range s.Blocks {
+		out := s.Outgoing(i)
+		row := make([]float64, len(out))
+		row[0] = 1
+		for k, connection := range out {
+			if to, on := path[i]; on {
+				row[k] = 0
+				if connection.To == to {
+					row[k] = 1
+				}
+			}
+		}
+		c.Beta = append(c.Beta, row)
+	}
+	return c
+}
+
+// The super network, operation by operation, and the whole graph of one of its networks compute the same loss from the same
+// weights, and update them alike. The scales and offsets that only the latter has start at one and zero.
+func TestSuperNetworkAgreesWithTheWholeGraph(t *testing.T) {
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		s, a := testSpace(t), testNetwork(t, false)
+		const size, seed, rate = 5, 3, 0.1
+		n, err := supernet.New(b.Backend, s, supernet.Options{Batch: size, Seed: 99, Momentum: 0.9, WeightDecay: 1e-3, NormMomentum: 0.1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Finalize()
+		trainer, err := NewTrainer(b.Backend, a, Options{Batch: size, Seed: seed, Momentum: 0.9, WeightDecay: 1e-3, NormMomentum: 0.1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Finalize()
+
+		// The trainer's weights, by their names in the super network; at is where they lie in the trainer.
+		var state []supernet.NamedTensor
+		at := map[string]*[]*tensors.Tensor{}
+		index := map[string]int{}
+		flat, norm := 0, 0
+		for i, o := range a.Ops() {
+			place := places(s)[i]
+			for k, p := range op.TrainingParameters(o, true) {
+				if k < len(op.TrainingParameters(o, false)) {
+					name := place + "/" + p.Name
+					values, err := tensors.CopyFlatData[float32](trainer.params[flat])
+					if err != nil {
+						t.Fatal(err)
+					}
+					state = append(state, supernet.NamedTensor{Name: name, Dims: p.Dims, Data: values})
+					at[name], index[name] = &trainer.params, flat
+					at[name+"/velocity"], index[name+"/velocity"] = &trainer.velocity, flat
+				}
+				flat++
+			}
+			if width := op.StatisticsSize(o); width > 0 {
+				name := place + "/running"
+				state = append(state, supernet.NamedTensor{Name: name, Dims: []int{1, width}, Data: op.InitialStatistics(o)})
+				at[name], index[name] = &trainer.running, norm
+				norm++
+			}
+		}
+		if err := n.SetState(state); err != nil {
+			t.Fatal(err)
+		}
+
+		batch := randomBatch(a, size, 4)
+		stepped, err := n.WeightStep(batch, testChoice(s), rate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := trainer.Step(batch, rate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(stepped.Loss-whole.Loss) > 1e-5*whole.Loss || stepped.Correct != whole.Correct {
+			t.Errorf("op by op: loss %.8f, %d correct; as one graph: %.8f, %d", stepped.Loss, stepped.Correct, whole.Loss, whole.Correct)
+		}
+
+		after, err := n.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		compared := 0
+		for _, got := range after {
+			list, ok := at[got.Name]
+			if !ok {
+				continue // off the path
+			}
+			compared++
+			want, err := tensors.CopyFlatData[float32]((*list)[index[got.Name]])
+			if err != nil {
+				t.Fatal(err)
+			}
+			largest, difference := 0.0, 0.0
+			for i := range want {
+				largest = max(largest, math.Abs(float64(want[i])))
+				difference = max(difference, math.Abs(float64(got.Data[i]-want[i])))
+			}
+			if !(largest > 0) || difference > 1e-4*largest {
+				t.Errorf("%s: op by op and one graph differ by %g where the largest is %g", got.Name, difference, largest)
+			}
+		}
+		if compared != len(at) {
+			t.Errorf("%d of %d tensors compared", compared, len(at))
+		}
+	})
+}
