@@ -1,6 +1,8 @@
 package profiler
 
 import (
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,6 +62,26 @@ func TestOnly(t *testing.T) {
 	for _, pattern := range []string{"*_r8", "[", "x"} {
 		if _, err := plan.Only(pattern); exit.Code(err) != exit.CodeBadInput {
 			t.Errorf("pattern %q: %v, want bad input", pattern, err)
+		}
+	}
+}
+
+// Plans, statistics and fingerprints are of use without a runtime, in reports too.
+func TestNoRuntimeIsLinked(t *testing.T) {
+	packages := []string{"densenas/profiler", "densenas/devices", "densenas/internal/backends/plugin"}
+	out, err := exec.Command("go", append([]string{"list", "-deps"}, packages...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := strings.Fields(string(out))
+	for _, name := range packages {
+		if !slices.Contains(listed, name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	for _, name := range listed {
+		if strings.HasPrefix(name, "github.com/gomlx/") {
+			t.Errorf("%s is linked", name)
 		}
 	}
 }

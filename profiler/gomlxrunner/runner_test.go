@@ -102,3 +102,21 @@ func TestCancelledRunnerStops(t *testing.T) {
 		t.Error("an operation was tried after the end")
 	}
 }
+
+// BenchmarkEmptyCall is the time of a call as the profiler sees it, which every prediction subtracts from every operation.
+func BenchmarkEmptyCall(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) backends.Backend{"go": backendstest.Go, "xla": backendstest.XLA} {
+		b.Run(name, func(b *testing.B) {
+			call, err := gomlxrunner.New(open(b).Backend, 1, 1).Empty()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer call.Close()
+			for b.Loop() {
+				if _, err := call.Run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
