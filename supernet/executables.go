@@ -71,7 +71,7 @@ func (e *executables) call(key Executable, build func(in []*Node) []*Node, args 
 		defer func() { e.statistics.CompileTime += time.Since(start) }()
 	}
 	e.statistics.Calls[key]++
-	out, err := exec.Exec(args...)
+	out, err := exec.Call(args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", key.Role, key.Op.Key(), err)
 	}

@@ -167,7 +167,7 @@ func (c *Chooser) measure(o space.Op, l op.Lowering) (time.Duration, error) {
 	begin := time.Now()
 	for lap := -1; lap < laps; lap++ { // lap −1 compiles
 		start := time.Now()
-		out, err := exec.Exec(device.Arguments(args)...)
+		out, err := exec.Call(device.Arguments(args)...)
 		took := time.Since(start)
 		if err != nil {
 			return 0, err

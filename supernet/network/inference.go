@@ -106,7 +106,7 @@ func (e *Evaluator) Evaluate(b supernet.Batch) (supernet.Result, error) {
 		return supernet.Result{}, err
 	}
 	defer device.Free(in...)
-	out, err := e.exec.Exec(device.Arguments(in, e.params)...)
+	out, err := e.exec.Call(device.Arguments(in, e.params)...)
 	if err != nil {
 		return supernet.Result{}, fmt.Errorf("evaluating: %w", err)
 	}

@@ -61,7 +61,7 @@ func TestInferenceChainsTheOperations(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer e.Finalize()
-			out, err := e.Exec(args...)
+			out, err := e.Call(args...)
 			if err != nil {
 				t.Fatal(err)
 			}

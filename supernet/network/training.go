@@ -122,7 +122,7 @@ func (t *Trainer) Step(b supernet.Batch, rate float64) (supernet.Result, error) 
 	defer device.Free(in...)
 	args := append(device.Arguments(in), float32(rate))
 	args = append(args, device.Arguments(t.params, t.velocity, t.running)...)
-	out, err := t.exec.Exec(args...)
+	out, err := t.exec.Call(args...)
 	if err != nil {
 		return supernet.Result{}, fmt.Errorf("training step: %w", err)
 	}

@@ -64,7 +64,7 @@ func run(t *testing.T, b compute.Backend, f func(in []*Node) []*Node, in ...*ten
 	for i := range in {
 		args[i] = in[i]
 	}
-	out, err := e.Exec(args...)
+	out, err := e.Call(args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func checkGradients(t *testing.T, b compute.Backend, o space.Op, f Form) {
 					args[i] = in[i]
 				}
 				args[p] = tensors.FromFlatDataAndDimensions(v, in[p].Shape().Dimensions...)
-				out, err := value.Exec(args...)
+				out, err := value.Call(args...)
 				if err != nil {
 					t.Fatal(err)
 				}
