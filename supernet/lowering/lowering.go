@@ -2,7 +2,7 @@
 //
 // Which lowering is fast depends on the device and the signature: on CPUs shifted multiply-adds win over XLA's grouped
 // convolution by several times, on GPUs they may lose. A [Chooser] builds the convolution alone (in training with its
-// gradients) in every lowering, times a few laps of each, and remembers the winner, in memory and in a small file that
+// gradients, unless the forward decides already) in every lowering, times a few laps of each, and remembers the winner, in memory and in a small file that
 // later programs on the same device read. It measures nothing but this choice: its times are too rough for a table.
 package lowering
 
@@ -33,6 +33,8 @@ const (
 
 	laps    = 5
 	maxTime = 300 * time.Millisecond // of one lowering's laps
+
+	clearLead = 2 // how many times as fast a forward must be to settle a choice for training
 )
 
 // Options of a Chooser.
@@ -42,7 +44,7 @@ type Options struct {
 	Device string
 	// Batch is the number of images.
 	Batch int
-	// Training measures forward and gradients; otherwise the forward alone.
+	// Training measures the gradients too, where the forward alone does not settle the choice.
 	Training bool
 	// File is where choices are kept; empty for memory only. A file that cannot be read or written only costs time.
 	File string
@@ -53,7 +55,7 @@ type Chooser struct {
 	backend compute.Backend
 	options Options
 	choices map[string]op.Lowering // by convolution
-	time    func(o space.Op, l op.Lowering) (time.Duration, error)
+	time    func(o space.Op, l op.Lowering, gradients bool) (time.Duration, error)
 }
 
 // CacheFile returns the default file of choices, in the user's cache folder; empty where there is none.
@@ -105,14 +107,30 @@ func (c *Chooser) Choose(o space.Op) op.Lowering {
 	if l, ok := c.choices[key]; ok {
 		return l
 	}
-	best, shortest := op.Taps, time.Duration(math.MaxInt64)
-	for _, l := range op.Lowerings() {
-		if t, err := c.time(o, l); err == nil && t < shortest {
-			best, shortest = l, t
-		}
+	best, clear := c.fastest(o, false)
+	if c.options.Training && !clear {
+		best, _ = c.fastest(o, true)
 	}
 	c.choices[key] = best
 	return best
+}
+
+// fastest measures every lowering, with or without gradients; clear says whether the winner leads by so much that more
+// measuring would not change it. Compiling gradients is what costs, and on a CPU the forward alone decides.
+func (c *Chooser) fastest(o space.Op, gradients bool) (best op.Lowering, clear bool) {
+	shortest, second := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for _, l := range op.Lowerings() {
+		t, err := c.time(o, l, gradients)
+		if err != nil {
+			continue
+		}
+		if t < shortest {
+			best, shortest, second = l, t, shortest
+		} else {
+			second = min(second, t)
+		}
+	}
+	return best, second/clearLead > shortest
 }
 
 // convolution names the spatial convolution of o: operations that differ elsewhere share its choice.
@@ -133,10 +151,10 @@ func (c *Chooser) name() string {
 }
 
 // measure returns the shortest of a few laps.
-func (c *Chooser) measure(o space.Op, l op.Lowering) (time.Duration, error) {
+func (c *Chooser) measure(o space.Op, l op.Lowering, gradients bool) (time.Duration, error) {
 	exec, err := NewExec(c.backend, func(in []*Node) []*Node {
 		y := op.Spatial(o, l, in[0], in[1])
-		if !c.options.Training {
+		if !gradients {
 			return []*Node{y}
 		}
 		dx, dkernel := op.SpatialBackward(o, l, in[0], y, in[1])

@@ -23,7 +23,7 @@ func TestChoosesTheFasterAndRemembers(t *testing.T) {
 	for _, want := range op.Lowerings() {
 		calls := 0
 		c := New(nil, Options{Device: want.String(), Batch: 2, File: path})
-		c.time = func(_ space.Op, l op.Lowering) (time.Duration, error) {
+		c.time = func(_ space.Op, l op.Lowering, _ bool) (time.Duration, error) {
 			calls++
 			if l == want {
 				return time.Millisecond, nil
@@ -52,9 +52,26 @@ func TestChoosesTheFasterAndRemembers(t *testing.T) {
 	}
 }
 
+// TestGradientsDecideWhereTheForwardDoesNot has a lowering that is a little slower forward and much faster backward.
+func TestGradientsDecideWhereTheForwardDoesNot(t *testing.T) {
+	times := map[op.Lowering]map[bool]time.Duration{
+		op.Taps:    {false: 10, true: 100},
+		op.Grouped: {false: 15, true: 40},
+	}
+	for training, want := range map[bool]op.Lowering{false: op.Taps, true: op.Grouped} {
+		c := New(nil, Options{Training: training})
+		c.time = func(_ space.Op, l op.Lowering, gradients bool) (time.Duration, error) {
+			return times[l][gradients], nil
+		}
+		if got := c.Choose(example); got != want {
+			t.Errorf("training %t: chose %s, want %s", training, got, want)
+		}
+	}
+}
+
 func TestALoweringThatFailsIsPassedOver(t *testing.T) {
 	c := New(nil, Options{})
-	c.time = func(_ space.Op, l op.Lowering) (time.Duration, error) {
+	c.time = func(_ space.Op, l op.Lowering, _ bool) (time.Duration, error) {
 		if l == op.Taps {
 			return 0, errors.New("not here")
 		}
@@ -86,10 +103,10 @@ func TestADamagedFileOnlyCostsTime(t *testing.T) {
 func TestMeasuresOnEveryBackend(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		for _, o := range []space.Op{example, {Kind: space.Stem, Kernel: 3, In: 1, Out: 4, Stride: 2, Resolution: 8}} {
-			for _, training := range []bool{false, true} {
-				c := New(b.Backend, Options{Batch: 2, Training: training})
+			c := New(b.Backend, Options{Batch: 2})
+			for _, gradients := range []bool{false, true} {
 				for _, l := range op.Lowerings() {
-					if d, err := c.measure(o, l); err != nil || d <= 0 {
+					if d, err := c.measure(o, l, gradients); err != nil || d <= 0 {
 						t.Errorf("%s, %s: %v, %v", o.Key(), l, d, err)
 					}
 				}
