@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -90,8 +92,14 @@ func TestRunSearchesIntoAFolder(t *testing.T) {
 
 func TestRunMeetsItsTarget(t *testing.T) {
 	f := smallFiles(t)
+	// The least target is what the message about a smaller one says.
+	err := run(context.Background(), f.args(filepath.Join(t.TempDir(), "run"), "--target-latency", "1us"), io.Discard, io.Discard)
+	if err == nil {
+		t.Fatal("a target of 1 µs was accepted")
+	}
+	words := strings.Fields(err.Error())
 	var networks []*space.Architecture
-	for _, target := range []string{"0.23ms", "1ms"} {
+	for _, target := range []string{words[len(words)-1], "1ms"} {
 		folder := filepath.Join(t.TempDir(), "run")
 		succeed(t, f.args(folder, "--target-latency", target)...)
 		c, err := rundir.ReadConfig(folder)
