@@ -45,6 +45,7 @@ ifeq ($(CGO),1)
 	CGO_ENABLED=0 $(GO) run ./internal/testreport -tags noxla ./internal/backends/... ./cmd/profiler
 	$(GO) run ./internal/testreport $(RACE_FLAGS) $(RACE)
 endif
+	$(if $(CI),@sh scripts/demo_test.sh)
 
 bench: ## Run the benchmarks
 	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...

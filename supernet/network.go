@@ -3,6 +3,7 @@ package supernet
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -169,6 +170,24 @@ func (n *Network) SetState(state []NamedTensor) error {
 			return err
 		}
 		to.set(to.w, value)
+	}
+	for _, w := range n.all() {
+		if err := w.complete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete reports an operation of which only a part is there.
+func (w *weights) complete() error {
+	if w.params == nil && w.velocity == nil && w.running == nil {
+		return nil
+	}
+	want := len(op.TrainingParameters(w.op, false))
+	whole := func(ts []*tensors.Tensor) bool { return len(ts) == want && !slices.Contains(ts, nil) }
+	if !whole(w.params) || w.velocity != nil && !whole(w.velocity) || op.StatisticsSize(w.op) > 0 && w.running == nil {
+		return fmt.Errorf("some tensors of %s are there and others are not", w.name)
 	}
 	return nil
 }

@@ -313,3 +313,28 @@ func TestWrongBatchAndChoiceAreErrors(t *testing.T) {
 		t.Error("a candidate that does not exist was accepted")
 	}
 }
+
+func TestPartOfAnOperationIsRefused(t *testing.T) {
+	s := testSpace(t)
+	n, err := New(backendstest.Go(t).Backend, s, Options{Batch: 2, Seed: 1, Momentum: 0.9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Finalize()
+	if _, err := n.WeightStep(fixedBatch(s, 2), choiceOf(s, single(0)), 0.1); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := n.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, left := range whole {
+		part := append(append([]NamedTensor(nil), whole[:i]...), whole[i+1:]...)
+		if err := n.SetState(part); err == nil {
+			t.Errorf("a state without %s was accepted", left.Name)
+		}
+	}
+	if err := n.SetState(whole); err != nil {
+		t.Errorf("the whole state: %v", err)
+	}
+}

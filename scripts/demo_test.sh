@@ -1,0 +1,28 @@
+#!/bin/sh
+# Goes through `make demo` quickly in both of its ways, on XLA and as it falls back without a C compiler.
+set -eu
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# try NAME EXPECTED [VARIABLE=VALUE...] runs the demo and checks that it says which runtime it took.
+try() {
+	name=$1 expected=$2
+	shift 2
+	if ! env "$@" DEMO_QUICK=1 DEMO_FOLDER="$folder/$name" "${MAKE:-make}" demo >"$folder/log" 2>&1; then
+		cat "$folder/log" >&2
+		echo "demo, $name: failed" >&2
+		exit 1
+	fi
+	if ! grep -q "$expected" "$folder/log"; then
+		cat "$folder/log" >&2
+		echo "demo, $name: does not say \"$expected\"" >&2
+		exit 1
+	fi
+	echo "demo, $name: $(tail -n 1 "$folder/log")"
+}
+
+if [ "$(${GO:-go} env CGO_ENABLED)" = 1 ]; then
+	try xla "Running on XLA"
+fi
+try fallback "Running on the pure-Go backend" CGO_ENABLED=0
