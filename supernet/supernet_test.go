@@ -3,6 +3,7 @@ package supernet
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -329,6 +330,9 @@ func TestPartOfAnOperationIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, left := range whole {
+		if strings.HasPrefix(left.Name, "final/") && strings.HasSuffix(left.Name, "/velocity") {
+			continue // its only one: as after architecture steps alone, before any update
+		}
 		part := append(append([]NamedTensor(nil), whole[:i]...), whole[i+1:]...)
 		if err := n.SetState(part); err == nil {
 			t.Errorf("a state without %s was accepted", left.Name)
