@@ -10,6 +10,7 @@ import (
 
 	"densenas/devices"
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/tables"
 	"densenas/lut"
 )
@@ -30,7 +31,7 @@ With one, show a description of a device, which says how to measure on it: ` + s
 		Example: `  profiler device
   profiler device raspberry-pi-5
   profiler device --format json`,
-		Args: arguments(0, 1),
+		Args: command.Arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/supernet/space"
@@ -35,7 +36,10 @@ func (o *importOptions) Validate() error {
 	if err := checkResolution(o.resolution); err != nil {
 		return err
 	}
-	return checkOutput(o.output)
+	if o.output == "" {
+		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
+	}
+	return command.CheckOutput(o.output)
 }
 
 func importCommand() *cobra.Command {
@@ -45,7 +49,7 @@ func importCommand() *cobra.Command {
 		Short:   "Bring a published table into the project's form",
 		Long:    `Bring a table of the published implementation of DenseNAS into the project's form. Its entries keep their places.`,
 		Example: `  profiler import --format densenas --space mbv2 titanxp.txt -o titanxp.lut.json`,
-		Args:    arguments(1, 1),
+		Args:    command.Arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 )
 
@@ -15,7 +16,7 @@ func profilerRun(t *testing.T, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errors bytes.Buffer
 	if err := run(t.Context(), args, &out, &errors); err != nil {
-		t.Fatalf("%s: %v\n%s", command(args), err, errors.String())
+		t.Fatalf("%s: %v\n%s", command.Line(args...), err, errors.String())
 	}
 	return out.String(), errors.String()
 }
@@ -27,19 +28,19 @@ func refused(t *testing.T, folder string, want []string, args ...string) {
 	var out, errors bytes.Buffer
 	err := run(t.Context(), args, &out, &errors)
 	if exit.Code(err) != exit.CodeBadInput {
-		t.Errorf("%s: %v, want bad input", command(args), err)
+		t.Errorf("%s: %v, want bad input", command.Line(args...), err)
 		return
 	}
 	for _, text := range want {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%s: %q does not say %q", command(args), err, text)
+			t.Errorf("%s: %q does not say %q", command.Line(args...), err, text)
 		}
 	}
 	if strings.Contains(err.Error(), "\n") || out.Len() > 0 {
-		t.Errorf("%s: more than one line: %q, %q", command(args), err, out.String())
+		t.Errorf("%s: more than one line: %q, %q", command.Line(args...), err, out.String())
 	}
 	if after := list(t, folder); after != before {
-		t.Errorf("%s: left %q in a folder with %q", command(args), after, before)
+		t.Errorf("%s: left %q in a folder with %q", command.Line(args...), after, before)
 	}
 }
 
@@ -58,7 +59,7 @@ func list(t *testing.T, folder string) string {
 
 func TestUsage(t *testing.T) {
 	folder := t.TempDir()
-	refused(t, folder, []string{"unexpected argument", "explode"}, "explode")
+	refused(t, folder, []string{"unknown command", "explode"}, "explode")
 	refused(t, folder, []string{"--nonsense", "profiler run --help"}, "run", "--nonsense")
 	refused(t, folder, []string{"argument is missing"}, "measure")
 	refused(t, folder, []string{"table, csv, json"}, "plan", "--space", "tiny", "--format", "xml")
@@ -70,13 +71,6 @@ func TestUsage(t *testing.T) {
 		if text, _ := profilerRun(t, name, "--help"); !strings.Contains(text, "Examples:\n  profiler "+name) {
 			t.Errorf("help of %s has no example:\n%s", name, text)
 		}
-	}
-}
-
-func TestCommandPastesIntoAShell(t *testing.T) {
-	got := command([]string{"run", "--only", "*_r7*", "-o", "it's.json", ""})
-	if want := `profiler run --only '*_r7*' -o 'it'\''s.json' ''`; got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/lut"
@@ -69,7 +70,7 @@ operations are written as the table's entries were.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
   profiler measure net_config.txt --resolution 96 --backend xla --threads 1`,
-		Args: arguments(1, 1),
+		Args: command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/tables"
 	"densenas/profiler"
 )
@@ -43,7 +44,7 @@ image, and a rough estimate of the time of a call, good to a factor of three. No
 		Example: `  profiler plan --space mbv2
   profiler plan --space cifar --only 'mbconv_k7_*' --format csv
   profiler plan --arch found.arch.json --resolution 96`,
-		Args: arguments(0, 0),
+		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err

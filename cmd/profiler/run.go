@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
 	"densenas/lut"
@@ -47,28 +47,16 @@ func (o *runOptions) Validate() error {
 	if err := o.policy().Check(); err != nil {
 		return err
 	}
-	return checkOutput(o.output)
+	if o.output == "" {
+		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
+	}
+	return command.CheckOutput(o.output)
 }
 
 func (o *runOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit = o.precision, o.limit
 	return p
-}
-
-// checkOutput refuses a file that cannot be written, before the work for it is done.
-func checkOutput(path string) error {
-	if path == "" {
-		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
-	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return exit.BadInput("%s is not a file; name a file by -o", path)
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".profiler-*")
-	if err != nil {
-		return exit.BadInput("cannot write %s: %w; name a file in a folder that exists and can be written", path, err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 func runCommand(commandLine string) *cobra.Command {
@@ -84,7 +72,7 @@ space was added: what a table has is not measured again. A table of another devi
   profiler run --space mbv2 --only '*_r7*' --backend xla --threads 1 -o small.lut.json
   profiler run --arch found.arch.json --resolution 96 --precision 0.01 -o found.lut.json
   profiler run --space mbv2 --device raspberry-pi-5 -o pi.lut.json`,
-		Args: arguments(0, 0),
+		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"context"
 	"io"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 
@@ -22,28 +23,10 @@ import (
 func main() { exit.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root := &cobra.Command{
-		Use:               "report",
-		Short:             "Show tables, architectures and runs",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return exit.BadInput("unknown command %q; see `report --help`", args[0])
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return exit.BadInput("%w; see `%s --help`", err, c.CommandPath())
-	})
-	root.AddCommand(lutCommand(), archCommand(), runCommand())
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	return command.Program{
+		Name: "report", Short: "Show tables, architectures and runs",
+		Subcommands: []*cobra.Command{lutCommand(), archCommand(), runCommand()},
+	}.Run(ctx, args, stdout, stderr)
 }
 
 // options are those of one subcommand.
@@ -58,12 +41,7 @@ func subcommand(name, what, short, example string, o options, show func(w io.Wri
 		Use:     name + " " + what,
 		Short:   short,
 		Example: example,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return exit.BadInput("%d arguments, expected one: %s", len(args), c.UseLine())
-			}
-			return nil
-		},
+		Args:    command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -203,8 +203,8 @@ func TestBadInputIsOneLine(t *testing.T) {
 	}{
 		{"unknown command", []string{"luts"}, "unknown command \"luts\"; see `report --help`"},
 		{"unknown flag", []string{"lut", "--fast"}, "unknown flag: --fast; see `report lut --help`"},
-		{"no argument", []string{"arch"}, "0 arguments, expected one: report arch FILE [flags]"},
-		{"two arguments", []string{"run", "a", "b"}, "2 arguments, expected one: report run DIR [flags]"},
+		{"no argument", []string{"arch"}, "an argument is missing: report arch FILE [flags]"},
+		{"two arguments", []string{"run", "a", "b"}, `unexpected argument "b"; see `},
 		{"unknown format", []string{"lut", "cpu.lut.json", "--format", "xml"}, `invalid argument "xml" for "--format" flag: unknown format "xml", known are table, csv, json and markdown`},
 		{"absent table", []string{"lut", "absent.lut.json"}, "absent.lut.json: no such file or directory"},
 		{"truncated table", []string{"lut", truncated}, "the file ends in the middle, it is truncated"},

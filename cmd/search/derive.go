@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/files"
 	"densenas/lut"
@@ -50,7 +51,7 @@ func (o *deriveOptions) Validate() error {
 	case o.Format != "json" && o.Format != "net_config":
 		return exit.BadInput("--format is %q, allowed are json and net_config", o.Format)
 	case o.Output != "":
-		return checkOutput(o.Output)
+		return command.CheckOutput(o.Output)
 	}
 	return nil
 }
@@ -73,7 +74,7 @@ the run, unless --space or --lut name others.`,
   search derive run --lut phone.lut.json --max-latency 8ms -o phone.arch.json
   search derive --arch-params run/params.json --space mbv2 --lut host.lut.json --max-latency 15ms
   search derive --arch-params published.params.json --space mbv2 --format net_config`,
-		Args: arguments(0, 1),
+		Args: command.Arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.Folder = args[0]

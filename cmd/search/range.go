@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/lut"
@@ -42,7 +43,7 @@ func newRangeCommand() *cobra.Command {
 		Long:  "Print the latencies of the fastest and the slowest architecture of a space by a table: targets lie between them.",
 		Example: `  search range --space tiny --lut host.lut.json
   search range --space mbv2 --lut phone.lut.json --format json`,
-		Args: arguments(0, 0),
+		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err

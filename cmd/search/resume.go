@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/search"
 	"densenas/search/rundir"
@@ -20,7 +21,7 @@ func newResumeCommand() *cobra.Command {
 
 Space, table, data and runtime must be those of the run; otherwise it is refused with what differs.`,
 		Example: `  search resume run`,
-		Args:    arguments(1, 1),
+		Args:    command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return resume(c.Context(), args[0], c.OutOrStdout(), c.ErrOrStderr())
 		},

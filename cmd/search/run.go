@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
@@ -78,7 +79,7 @@ func (o *runOptions) Validate() error {
 	case err != nil:
 		return exit.BadInput("-o: %w; name a folder that can be created", err)
 	case len(entries) > 0:
-		return exit.BadInput("%s is not empty: continue that run by `search resume %s`, or name another folder", o.Output, o.Output)
+		return exit.BadInput("%s is not empty: continue that run by `%s`, or name another folder", o.Output, command.Line("search", "resume", o.Output))
 	}
 	return nil
 }
@@ -138,7 +139,7 @@ network. With --target-latency the derived network is predicted to meet it. Ctrl
 		Example: `  search run --space tiny --lut host.lut.json --data mnist --target-latency 0.3ms -o run
   search run --space cifar --lut phone.lut.json --data pictures.zip --target-latency 15ms -o run
   search run --space mbv2 --lut phone.lut.json --data imagenet --resolution 128 --batch 64 -o run`,
-		Args: arguments(0, 0),
+		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 
 	"densenas/devices"
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
 	"densenas/lut"
@@ -249,11 +250,7 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 
 // interrupted says the command that continues the run of a folder.
 func interrupted(folder string) error {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:,@%"
-	if strings.Trim(folder, plain) != "" {
-		folder = "'" + strings.ReplaceAll(folder, "'", `'\''`) + "'"
-	}
-	return exit.Interrupted{Continue: "search resume " + folder}
+	return exit.Interrupted{Continue: command.Line("search", "resume", folder)}
 }
 
 func (s *session) record(m search.Metrics) rundir.Record {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
 	"densenas/internal/safetensors"
@@ -80,7 +81,7 @@ func (o *trainOptions) Validate() error {
 	if err := backends.Check(o.Backend, backends.Options{}); err != nil || o.Output == "" {
 		return err
 	}
-	return checkOutput(o.Output)
+	return command.CheckOutput(o.Output)
 }
 
 func newTrainCommand() *cobra.Command {
@@ -93,7 +94,7 @@ func newTrainCommand() *cobra.Command {
 The classifier gets the data's number of classes.`,
 		Example: `  search train --arch run/arch.json --data mnist --epochs 2
   search train --arch run/arch.json --data pictures.zip --epochs 60 -o trained.safetensors`,
-		Args: arguments(0, 0),
+		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err
