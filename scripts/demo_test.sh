@@ -19,7 +19,7 @@ try() {
 		echo "demo, $name: does not say \"$expected\"" >&2
 		exit 1
 	fi
-	echo "demo, $name: $(tail -n 1 "$folder/log")"
+	echo "demo, $name: $(grep '^==> Done' "$folder/log")"
 }
 
 if [ "$(${GO:-go} env CGO_ENABLED)" = 1 ]; then

@@ -1,5 +1,5 @@
 // Testreport runs `go test` with its own arguments and prints one line per package, the whole output of what failed,
-// and at the end what was skipped and why. Its exit code is 0 only if everything passed.
+// and at the end what was skipped and why, and the number of tests. Its exit code is 0 only if everything passed.
 //
 //	go run ./internal/testreport [flags of go test] PACKAGES
 package main
@@ -65,6 +65,7 @@ type skipped struct{ test, reason string }
 func report(events io.Reader, w io.Writer) (failed int, err error) {
 	outputs := map[string][]string{} // of a package, a test of it, or a build
 	var skips []skipped
+	tests := map[string]int{} // by how they ended
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -73,6 +74,9 @@ func report(events io.Reader, w io.Writer) (failed int, err error) {
 			return failed, fmt.Errorf("go test printed no event: %q", lines.Text())
 		}
 		name := e.Package + " " + e.Test
+		if e.Test != "" {
+			tests[e.Action]++
+		}
 		switch e.Action {
 		case "output":
 			outputs[name] = append(outputs[name], e.Output)
@@ -101,12 +105,13 @@ func report(events io.Reader, w io.Writer) (failed int, err error) {
 	}
 	if len(skips) == 0 {
 		fmt.Fprintln(w, "nothing was skipped")
-		return failed, nil
+	} else {
+		fmt.Fprintf(w, "%d tests were skipped:\n", len(skips))
 	}
-	fmt.Fprintf(w, "%d tests were skipped:\n", len(skips))
 	for _, s := range skips {
 		fmt.Fprintf(w, "  %s: %s\n", s.test, s.reason)
 	}
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", tests["pass"], tests["fail"], tests["skip"])
 	return failed, nil
 }
 

@@ -37,6 +37,7 @@ FAIL
 c.go:1: no such thing
 1 tests were skipped:
   m/a TestXLA/xla: no XLA here: run make xla
+1 passed, 1 failed, 1 skipped
 `
 	if out.String() != want {
 		t.Errorf("report:\n%s\nwant:\n%s", out.String(), want)
