@@ -30,7 +30,7 @@ if [ "$backend" = xla ]; then
 else
 	step "Running on the pure-Go backend: a search step takes about 40 times as long as on XLA, so the schedule is shorter"
 	schedule="--limit 900 --epochs 5 --architecture-epoch 1 --batch 32"
-	recipe="--epochs 1 --batch 32 --limit 30000"
+	recipe="--epochs 1 --batch 32"
 fi
 
 precision=0.05

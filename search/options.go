@@ -24,7 +24,7 @@ type Options struct {
 	// Base and Factor weigh the objective: the loss of an architecture step is cross entropy plus
 	// Factor · log(cost in ms)/log(Base).
 	Base, Factor float64
-	// TargetMS, where above 0, makes the factor a Lagrange multiplier that starts from Factor and grows by
+	// TargetMS, where above 0, makes the factor a Lagrange multiplier instead, that starts from zero and grows by
 	// MultiplierRate · log(cost/target)/log(Base) at every architecture step, never below zero.
 	TargetMS, MultiplierRate float64
 }

@@ -113,9 +113,11 @@ func (s *Search) Start() error {
 	if err != nil {
 		return err
 	}
-	return s.Resume(State{
-		Parameters: s.Space.NewParameters(), Adam: newAdam(s.Space), Factor: s.Options.Factor, Random: random,
-	})
+	factor := s.Options.Factor
+	if s.Options.TargetMS > 0 {
+		factor = 0 // a multiplier grows where the target is exceeded, and has no say before
+	}
+	return s.Resume(State{Parameters: s.Space.NewParameters(), Adam: newAdam(s.Space), Factor: factor, Random: random})
 }
 
 // Resume takes over the state of a checkpoint.

@@ -65,7 +65,7 @@ type Config struct {
 	// The loss of an architecture step is cross entropy + factor · log(expected latency in ms)/log(base).
 	Base   float64 `yaml:"base"`
 	Factor float64 `yaml:"factor"`
-	// Where the target is above 0, the factor is a multiplier that starts from Factor and moves by
+	// Where the target is above 0, the factor is a multiplier that starts from 0 and moves by
 	// multiplier_rate · log(expected/target)/log(base), never below 0.
 	TargetLatencyMS float64 `yaml:"target_latency_ms"`
 	MultiplierRate  float64 `yaml:"multiplier_rate"`
