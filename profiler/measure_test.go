@@ -178,6 +178,37 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 	}
 }
 
+func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
+	r, ops := fake(DefaultPolicy().Group, 0.1)
+	p := DefaultPolicy()
+	var done []Measurement
+	ctx, cancel := context.WithCancel(t.Context())
+	// Operations need different numbers of rounds. The last step of each comes with its completion: the third ends the run.
+	steps := map[string]int{}
+	complete := 0
+	observer := Observer{
+		Save: func(all []Measurement, _ Summary) error { done = all; return nil },
+		Progress: func(n int, note string) {
+			if steps[note] += n; steps[note] == 2*p.MinRounds {
+				if complete++; complete == 3 {
+					cancel()
+				}
+			}
+		},
+	}
+	if err := Profile(ctx, r, ops, p, observer); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want that of the context", err)
+	}
+	if len(done) != 3 || r.open != 0 {
+		t.Errorf("%d saved, want the 3 that were complete; %d left open", len(done), r.open)
+	}
+	for _, m := range done {
+		if m.Rounds < p.MinRounds || (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS {
+			t.Errorf("saved before it met the stopping rule: %+v", m)
+		}
+	}
+}
+
 func TestProfileReportsFailures(t *testing.T) {
 	r, ops := fake(3, 0)
 	r.failAt = 500

@@ -23,7 +23,8 @@ type Policy struct {
 	// Limit bounds the timed laps of an operation, all rounds together: 2 s. An operation that meets it before it is
 	// precise is kept, flagged noisy, after at least 6 rounds.
 	Limit time.Duration
-	// Group is how many operations are in memory, and alternate, at once: 16. An interrupted run loses at most so many.
+	// Group is how many operations are in memory, and alternate, at once: 8. An interrupted run loses at most so many. Those
+	// of a group become complete at about the same time, so that a small one has something to save early.
 	Group int
 	// Seed decides the order of the rounds.
 	Seed uint64
@@ -42,7 +43,7 @@ func DefaultPolicy() Policy {
 		RoundTime: 20 * time.Millisecond,
 		WarmUp:    500 * time.Millisecond,
 		Limit:     2 * time.Second,
-		Group:     16,
+		Group:     8,
 		Seed:      1,
 	}
 }

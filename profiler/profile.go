@@ -34,7 +34,8 @@ func Steps(operations int, p Policy) int { return operations * 2 * p.MinRounds }
 // saveEvery is how much work an abrupt end may lose.
 const saveEvery = 10 * time.Second
 
-// Profile measures operations in groups. When ctx ends it returns its error, and what is complete has been saved.
+// Profile measures operations in groups. When ctx ends it returns its error, and what is complete has been saved: all of the
+// groups before, and of the one at hand the operations that met the policy's stopping rule.
 func Profile(ctx context.Context, r Runner, ops []space.Op, p Policy, o Observer) error {
 	if err := p.Check(); err != nil {
 		return err
