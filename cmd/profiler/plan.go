@@ -89,9 +89,17 @@ func (o *planOptions) run(stdout io.Writer) error {
 		table.Rows = append(table.Rows, []string{row.Key, strconv.Itoa(row.Count), strconv.FormatInt(row.MultiplyAdds, 10), fmt.Sprintf("%.3g", row.EstimateMS)})
 	}
 	report.MeasuringS = measuring.Seconds()
-	table.Footer = []string{fmt.Sprintf("%d operations", len(plan.Items)), strconv.Itoa(report.Places), "", ""}
+	table.Footer = []string{operations(len(plan.Items)), strconv.Itoa(report.Places), "", ""}
 	table.Notes = []string{fmt.Sprintf("measuring them on %s at batch %d takes about %s", report.Runtime, o.batch, measuring.Round(time.Second))}
 	return tables.Write(stdout, o.format, []tables.Table{table}, report)
+}
+
+// operations counts operations in words.
+func operations(n int) string {
+	if n == 1 {
+		return "1 operation"
+	}
+	return fmt.Sprintf("%d operations", n)
 }
 
 // runtimeOf is the runtime that a specification would open.

@@ -38,6 +38,17 @@ func TestPlanOfAnArchitectureAtAnotherResolution(t *testing.T) {
 	}
 }
 
+func TestPlanCountsInWords(t *testing.T) {
+	out, _ := profilerRun(t, "plan", "--space", "tiny", "--only", "skip_i12*", "--backend", "go")
+	if !strings.Contains(out, "1 operation ") || strings.Contains(out, "1 operations") {
+		t.Errorf("plan of one:\n%s", out)
+	}
+	out, _ = profilerRun(t, "plan", "--space", "tiny", "--only", "skip_*", "--backend", "go")
+	if !strings.Contains(out, "4 operations ") {
+		t.Errorf("plan of four:\n%s", out)
+	}
+}
+
 func TestPlanRefuses(t *testing.T) {
 	folder := t.TempDir()
 	refused(t, folder, []string{"--space", "--arch"}, "plan")

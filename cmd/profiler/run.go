@@ -106,8 +106,8 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	return profileInto(ctx, runner, settings, plan, o.output, commandLine, stderr)
 }
 
-// profileInto measures what the table at path lacks of a plan. Where ctx ends, what is complete is in the table, and the
-// error says the command that continues.
+// profileInto measures what the table at path lacks of a plan. Where ctx ends, what is complete is in the table, stderr says
+// how much of the plan that is, and the error the command that continues; or starts again, where nothing was complete.
 func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Settings, plan profiler.Plan, path, commandLine string, stderr io.Writer) error {
 	before, err := settings.Continue(path)
 	if err != nil {
@@ -115,11 +115,11 @@ func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Setti
 	}
 	ops := profiler.Remaining(plan, before)
 	if len(ops) == 0 {
-		fmt.Fprintf(stderr, "%s has all %d operations\n", path, len(plan.Items))
+		fmt.Fprintf(stderr, "%s has all %s\n", path, operations(len(plan.Items)))
 		return nil
 	}
 	if have := len(plan.Items) - len(ops); have > 0 {
-		fmt.Fprintf(stderr, "%s has %d of %d operations: going on with the others\n", path, have, len(plan.Items))
+		fmt.Fprintf(stderr, "%s has %d of %s: going on with the others\n", path, have, operations(len(plan.Items)))
 	}
 	table := settings.NewTable()
 	if before != nil {
@@ -136,6 +136,11 @@ func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Setti
 	})
 	bar.Done()
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		saved := len(plan.Items) - len(profiler.Remaining(plan, table))
+		if saved == 0 {
+			return fmt.Errorf("%w before an operation was complete: nothing was saved; start again with: %s", exit.Interrupted{}, commandLine)
+		}
+		fmt.Fprintf(stderr, "%d of %s saved in %s\n", saved, operations(len(plan.Items)), path)
 		return exit.Interrupted{Continue: commandLine}
 	}
 	if err != nil {
@@ -148,7 +153,7 @@ func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Setti
 		}
 	}
 	if noisy > 0 {
-		fmt.Fprintf(stderr, "%d of %d operations are noisy: their intervals are wider than asked for; close other programs, or give more time by --limit\n", noisy, len(table.Entries))
+		fmt.Fprintf(stderr, "noisy: %d of %s, with an interval wider than asked for; close other programs, or give more time by --limit\n", noisy, operations(len(table.Entries)))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,6 +136,9 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 	if n := len(read(t, path).Entries); n != 2*policy.Group {
 		t.Errorf("%d entries saved, want %d", n, 2*policy.Group)
 	}
+	if want := fmt.Sprintf("16 of %d operations saved in %s\n", len(plan.Items), path); !strings.Contains(messages.String(), want) {
+		t.Errorf("messages %q lack %q", messages.String(), want)
+	}
 
 	measured := 0
 	counting := constant{func(n int) {
@@ -155,12 +159,80 @@ func TestInterruptedBeforeAnythingIsComplete(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := run(ctx, quickly(filepath.Join(folder, "a.lut.json")), &bytes.Buffer{}, &bytes.Buffer{})
-	if exit.Code(err) != exit.CodeInterrupted || !strings.Contains(err.Error(), "profiler run --space tiny") {
-		t.Errorf("%v, want interrupted with the command", err)
+	if exit.Code(err) != exit.CodeInterrupted || !strings.Contains(err.Error(), "nothing was saved; start again with: profiler run --space tiny") || strings.Contains(err.Error(), "continue") {
+		t.Errorf("%v, want interrupted, nothing saved, with the command", err)
 	}
 	if left := list(t, folder); left != "" {
 		t.Errorf("left %q", left)
 	}
+}
+
+// Each round of the first group, from preparing it to its last turn, may be the one that is interrupted: what is said to be
+// saved is what is in the file, and the same command measures the rest.
+func TestInterruptedWithinAGroup(t *testing.T) {
+	s, err := space.Load("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := profiler.NewPlan([]*space.Space{s}, nil)
+	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, Policy: profiler.DefaultPolicy()}
+	const line = "profiler run --space tiny -o a.lut.json"
+	none, part := 0, 0
+	for at := 1; ; at += 3 {
+		path := filepath.Join(t.TempDir(), "a.lut.json")
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		runner := constant{func(int) {
+			if calls++; calls == at {
+				cancel()
+			}
+		}}
+		var messages bytes.Buffer
+		err := profileInto(ctx, runner, settings, plan, path, line, &messages)
+		cancel()
+		if exit.Code(err) != exit.CodeInterrupted || !strings.HasSuffix(err.Error(), line) {
+			t.Fatalf("after %d calls: %v, want interrupted with the command", at, err)
+		}
+		saved := 0
+		if _, err := os.Stat(path); err == nil {
+			saved = len(read(t, path).Entries)
+		}
+		if saved >= settings.Policy.Group {
+			break
+		}
+		report := fmt.Sprintf("%d of %d operations saved in %s\n", saved, len(plan.Items), path)
+		if strings.Contains(messages.String(), report) != (saved > 0) || strings.Contains(err.Error(), "nothing was saved") != (saved == 0) {
+			t.Fatalf("after %d calls: %d saved, said %q and %v", at, saved, messages.String(), err)
+		}
+		if saved == 0 {
+			none++
+			continue
+		}
+		part++
+		measured := map[*constantCall]bool{}
+		again := recording{constant{func(int) {}}, measured}
+		if err := profileInto(t.Context(), again, settings, plan, path, line, &messages); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(read(t, path).Entries); n != len(plan.Items) || len(measured) != len(plan.Items)-saved {
+			t.Fatalf("after %d calls: %d of %d entries after continuing, %d measured beside %d", at, n, len(plan.Items), len(measured), saved)
+		}
+	}
+	if none == 0 || part == 0 {
+		t.Errorf("%d interruptions saved nothing, %d a part of the group: want some of both", none, part)
+	}
+}
+
+// recording remembers the executables that were made.
+type recording struct {
+	constant
+	made map[*constantCall]bool
+}
+
+func (r recording) Op(context.Context, space.Op) (profiler.Call, string, error) {
+	call := &constantCall{r.during, 0}
+	r.made[call] = true
+	return call, "", nil
 }
 
 func TestDeviceGivesDefaults(t *testing.T) {
