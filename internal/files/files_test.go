@@ -80,7 +80,9 @@ func TestReadBounded(t *testing.T) {
 	}{
 		{path, 4, path + ": larger than 4 bytes, the most that this kind of file may have; is it the right file?"},
 		{folder, 5, folder + ": is a folder; name a file"},
-		{path + "x", 5, path + "x: no such file or directory"},
+		{path + "x", 5, path + "x: no such file or directory; name a file that exists"},
+		{path + "/x", 5, path + "/x: not a directory; name a file that exists"},
+		{"", 5, "no file was named: the name is empty; name one"},
 	} {
 		_, err := ReadBounded(c.path, c.limit)
 		if err == nil || err.Error() != c.want || exit.Code(err) != exit.CodeBadInput {

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 
 	"densenas/internal/exit"
 
@@ -50,6 +51,9 @@ func DecodeYAMLKind(name string, data []byte, kind string, version int, v any) e
 		return err
 	}
 	var h Header
+	if err := checkWhole(name, root, reflect.TypeOf(h)); err != nil {
+		return err
+	}
 	if root.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(root.Content); i += 2 {
 			// A value of another type leaves the field empty, and Check refuses that.
@@ -74,6 +78,9 @@ func peekJSON(name string, data []byte) (Header, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	token, err := d.Token()
+	if bytes.HasPrefix(data, byteOrderMark) {
+		return h, markError(name)
+	}
 	if err != nil {
 		return h, exit.BadInput("%s: is not JSON; is it the right file?", name)
 	}

@@ -15,6 +15,7 @@ func TestDecodeKindNamesForeignAndNewerFiles(t *testing.T) {
 		{"version text", `{"kind": "x", "schema_version": "1"}`, `f: has schema version 0, expected 1 to 1; write the file again`},
 		{"kind in a nested object only", `{"a": [{"kind": "x"}], "schema_version": 1}`, `f: has no "kind", so it is not a x file; is it the right file?`},
 		{"yaml", "a: b\n", `f: is not JSON; is it the right file?`},
+		{"byte order mark", "\ufeff{}", `f: begins with a byte order mark; save it as UTF-8 without one`},
 		{"list", `[1]`, `f: is JSON but not an object, expected {"kind": …}; is it the right file?`},
 		{"truncated early", `{"ki`, `f:1:5: the file ends in the middle, it is truncated; fetch or write it again`},
 		{"truncated late", `{"kind": "x", "schema_version": 1, "count`, `f:1:42: the file ends in the middle, it is truncated; fetch or write it again`},
@@ -43,6 +44,7 @@ func TestDecodeYAMLKind(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"foreign", "services:\n  web: {}\n", `c.yaml: has no "kind", so it is not a x file; is it the right file?`},
 		{"newer", "kind: x\nschema_version: 3\nnew: 1\n", `c.yaml: has schema version 3, made by a newer densenas; this one reads up to 2: upgrade it`},
+		{"version fraction", "kind: x\nschema_version: 1.9\n", `c.yaml:2: 1.9 is not a whole number; write one`},
 		{"scalar", "x", `c.yaml: has no "kind", so it is not a x file; is it the right file?`},
 	} {
 		err := DecodeYAMLKind("c.yaml", []byte(c.data), "x", 2, &settings{})

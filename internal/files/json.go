@@ -27,6 +27,9 @@ const maxDepth = 64
 // A type that decodes itself (json.Unmarshaler, encoding.TextUnmarshaler) is left to do so, but for doubled names in
 // it. Errors read "NAME:LINE:COLUMN: …".
 func DecodeJSON(name string, data []byte, v any) error {
+	if bytes.HasPrefix(data, byteOrderMark) {
+		return markError(name)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	w := jsonWalk{name: name, data: data, decoder: d}
@@ -45,6 +48,13 @@ func DecodeJSON(name string, data []byte, v any) error {
 		return exit.BadInput("%s: %w", name, err)
 	}
 	return nil
+}
+
+// byteOrderMark is what some editors put before a text in UTF-8; JSON has none.
+var byteOrderMark = []byte("\xEF\xBB\xBF")
+
+func markError(name string) error {
+	return exit.BadInput("%s: begins with a byte order mark; save it as UTF-8 without one", name)
 }
 
 // jsonWalk compares the tokens of a text with a type before anything is allocated for it.

@@ -50,6 +50,7 @@ func TestDecodeJSON(t *testing.T) {
 func TestDecodeJSONRefuses(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"empty", "  \n", `f.json: is empty; fetch or write it again`},
+		{"byte order mark", "\ufeff" + goodJSON, `f.json: begins with a byte order mark; save it as UTF-8 without one`},
 		{"truncated", goodJSON[:70], `f.json:2:24: the file ends in the middle, it is truncated; fetch or write it again`},
 		{"syntax", "{\"count\": 1,\n ]", `f.json:2:2: not JSON: invalid character ']' looking for beginning of object key string`},
 		{"unknown", `{"kind": "x", "schema_version": 1, "count": 1, "entries": [{"key": "a", "Ratio_ms": 1}]}`, `f.json:1:73: entries[0]: unknown field "Ratio_ms"; is it misspelled, or the file of another version?`},

@@ -2,18 +2,29 @@ package files
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"densenas/internal/exit"
 )
 
-// ReadBounded reads a whole file of at most limit bytes. A missing file, a folder and a larger file are bad input.
+// ReadBounded reads a whole file of at most limit bytes. An empty path, a missing file, a folder and a larger
+// file are bad input.
 func ReadBounded(path string, limit int64) ([]byte, error) {
+	if path == "" {
+		return nil, exit.BadInput("no file was named: the name is empty; name one")
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, exit.BadInput("%s: %w", path, withoutPath(err))
+		way := "make it readable"
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			way = "name a file that exists"
+		}
+		return nil, exit.BadInput("%s: %w; %s", path, withoutPath(err), way)
 	}
 	defer f.Close()
 	info, err := f.Stat()
