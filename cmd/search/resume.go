@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -46,24 +49,35 @@ func restore(ctx context.Context, folder string, stderr io.Writer) (opened *sess
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, config, stderr)
+	path := checkpointPath(folder)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, exit.BadInput("%s: no such file, so there is nothing to continue; start the run again by `%s -o NEW_FOLDER`",
+			path, command.Line("search", "run", "--config", filepath.Join(folder, rundir.ConfigFile)))
+	}
+	lock, err := rundir.Acquire(folder)
 	if err != nil {
 		return nil, err
 	}
+	s, err := open(ctx, config, stderr)
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	s.lock = lock
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	c, err := search.ReadCheckpoint(checkpointPath(folder), s.identity())
+	c, err := search.ReadCheckpoint(path, s.identity())
 	if err != nil {
 		return nil, err
 	}
 	if err := s.search.Resume(c.State); err != nil {
-		return nil, exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
+		return nil, exit.BadInput("%s: %w; start a new run in another folder", path, err)
 	}
 	if err := s.network.SetState(c.Tensors); err != nil {
-		return nil, exit.BadInput("%s: %w; start a new run in another folder", checkpointPath(folder), err)
+		return nil, exit.BadInput("%s: %w; start a new run in another folder", path, err)
 	}
 	s.chooser.Preset(c.Lowerings)
 	return s, rundir.KeepRecords(folder, c.State.Epoch)

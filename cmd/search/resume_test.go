@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -291,7 +292,7 @@ func TestResumeRefusesWhatIsNotTheRuns(t *testing.T) {
 	if err := os.Rename(checkpoint, moved); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, resume, checkpoint, "no such file")
+	refused(t, resume, checkpoint, "no such file", "nothing to continue", "`search run --config "+config+" -o NEW_FOLDER`")
 	if err := os.Rename(moved, checkpoint); err != nil {
 		t.Fatal(err)
 	}
@@ -300,6 +301,29 @@ func TestResumeRefusesWhatIsNotTheRuns(t *testing.T) {
 		t.Errorf("a refused resume changed the folder: it holds %d files, held %d", len(after), len(before))
 	}
 	succeed(t, "resume", folder)
+}
+
+func TestOneSearchWritesAFolder(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no lock there")
+	}
+	f := smallFiles(t)
+	folder := filepath.Join(t.TempDir(), "run")
+	s := begin(t, f.args(folder))
+	before := outcomeOf(t, folder)
+	refused(t, []string{"resume", folder}, folder+" is being written by another search")
+	// A run that found the folder empty, before the other created it.
+	if _, err := createFolder(folder, s.config, func() error { return nil }); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "is being written by another search") {
+		t.Errorf("error %v", err)
+	}
+	if after := outcomeOf(t, folder); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("a refused search changed the folder: it holds %d files, held %d", len(after), len(before))
+	}
+	interrupt(t, s, folder, 2)
+	succeed(t, "resume", folder)
+	if _, err := os.Stat(filepath.Join(folder, rundir.LockFile)); !os.IsNotExist(err) {
+		t.Errorf("the lock is left: %v", err)
+	}
 }
 
 // outcomeOf reads every file of a folder.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,16 +73,10 @@ func (o *runOptions) Validate() error {
 	case o.flags.Changed("target-latency") && o.TargetLatency <= 0:
 		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
 	}
-	entries, err := os.ReadDir(o.Output)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if _, err := os.Stat(o.Output); errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err != nil:
-		return exit.BadInput("-o: %w; name a folder that can be created", err)
-	case len(entries) > 0:
-		return exit.BadInput("%s is not empty: continue that run by `%s`, or name another folder", o.Output, command.Line("search", "resume", o.Output))
 	}
-	return nil
+	return checkEmpty(o.Output)
 }
 
 // config is the configuration that the flags change.
@@ -180,11 +175,68 @@ func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *sessi
 		return nil, err
 	}
 	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
-	if err := os.MkdirAll(filepath.Join(o.Output, rundir.CheckpointsFolder), 0o755); err != nil {
+	s.lock, err = createFolder(o.Output, config, func() error { return s.save(o.Output) })
+	return s, err
+}
+
+// createFolder creates the folder of a run with its configuration and what save writes, and locks it. Where that fails,
+// what it created is removed.
+func createFolder(folder string, config *rundir.Config, save func() error) (lock *rundir.Lock, err error) {
+	var created []string // folders, from the outermost
+	for at := filepath.Clean(folder); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		created = slices.Insert(created, 0, at)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, at := range slices.Backward(created) {
+			os.Remove(at) // fails where others have put something
+		}
+	}()
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, exit.BadInput("-o: %w; name a folder that can be created", err)
 	}
-	if err := config.Write(o.Output); err != nil {
+	if lock, err = rundir.Acquire(folder); err != nil {
 		return nil, err
 	}
-	return s, s.save(o.Output)
+	defer func() {
+		if err != nil {
+			lock.Release()
+			lock = nil
+		}
+	}()
+	// Another search may have run there while this one read its data.
+	if err := checkEmpty(folder); err != nil {
+		return lock, err
+	}
+	defer func() {
+		if err != nil {
+			for _, name := range []string{rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
+				os.RemoveAll(filepath.Join(folder, name))
+			}
+		}
+	}()
+	if err := os.Mkdir(filepath.Join(folder, rundir.CheckpointsFolder), 0o755); err != nil {
+		return lock, err
+	}
+	if err := config.Write(folder); err != nil {
+		return lock, err
+	}
+	return lock, save()
+}
+
+// checkEmpty refuses a folder that holds something.
+func checkEmpty(folder string) error {
+	empty, err := rundir.Empty(folder)
+	switch {
+	case err != nil:
+		return exit.BadInput("-o: %w; name a folder that can be created", err)
+	case !empty:
+		return exit.BadInput("%s is not empty: continue that run by `%s`, or name another folder", folder, command.Line("search", "resume", folder))
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -286,6 +287,49 @@ func TestRunRefusesOutputs(t *testing.T) {
 	// An empty folder is taken.
 	folder := t.TempDir()
 	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "1")...)
+}
+
+// A run that fails while it begins takes away what it made, and nothing else.
+func TestFailedBeginningLeavesNothing(t *testing.T) {
+	config, err := rundir.Default("tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, broken := t.TempDir(), errors.New("the disk is full")
+	folder := filepath.Join(root, "a", "run")
+	halfSaved := func() error {
+		write(t, checkpointPath(folder), "half of it")
+		return broken
+	}
+	if _, err := createFolder(folder, config, halfSaved); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	missing(t, filepath.Join(root, "a"))
+
+	bad := *config
+	bad.Epochs = 0
+	if _, err := createFolder(folder, &bad, halfSaved); err == nil || !strings.Contains(err.Error(), "epochs is 0") {
+		t.Errorf("error %v", err)
+	}
+	missing(t, filepath.Join(root, "a"))
+
+	// An empty folder that was there stays, and so does what another run has put into it.
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := createFolder(folder, config, halfSaved); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 0 {
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
+	write(t, filepath.Join(folder, rundir.ConfigFile), "another's")
+	if _, err := createFolder(folder, config, halfSaved); err == nil || !strings.Contains(err.Error(), "is not empty") {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
 }
 
 func TestRunRefusesImages(t *testing.T) {

@@ -42,6 +42,7 @@ type session struct {
 	chooser  *lowering.Chooser
 	network  *supernet.Network
 	search   *search.Search
+	lock     *rundir.Lock // of the run folder; nil before there is one
 	stderr   io.Writer
 }
 
@@ -182,6 +183,7 @@ func (s *session) close() {
 	}
 	s.data.Close()
 	s.backend.Finalize()
+	s.lock.Release()
 }
 
 func (s *session) identity() search.Identity {

@@ -5,6 +5,7 @@
 //	checkpoints/   the state that the run continues from
 //	params.json    the architecture parameters
 //	arch.json      the derived network
+//	.lock          held by the search that is writing the folder, removed at its end (Lock)
 //
 // The defaults of a search stand in the embedded configs/*.yaml, one per built-in space; those of mbv2 are the paper's
 // (Fang et al., CVPR 2020, section 4). Refused, with file and line: unknown, doubled and missing fields, values out of
@@ -21,4 +22,5 @@ const (
 	CheckpointsFolder = "checkpoints"
 	ParametersFile    = "params.json"
 	ArchitectureFile  = "arch.json"
+	LockFile          = ".lock"
 )

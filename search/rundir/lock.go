@@ -1,0 +1,69 @@
+package rundir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"densenas/internal/exit"
+)
+
+// errLocked says that another process holds a lock.
+var errLocked = errors.New("locked")
+
+// Lock is the right to write a run folder. Where the system has no flock, it is given to all.
+type Lock struct{ file *os.File }
+
+// Acquire takes the lock of a run folder, which must exist, until Release or the end of the process. A folder that another
+// search is writing is bad input.
+func Acquire(folder string) (*Lock, error) {
+	path := filepath.Join(folder, LockFile)
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			return nil, exit.BadInput("%w; make the folder one that can be written", err)
+		}
+		if err := tryLock(f); err != nil {
+			f.Close()
+			if errors.Is(err, errLocked) {
+				return nil, exit.BadInput("%s is being written by another search; wait for its end, or stop it", folder)
+			}
+			return nil, err
+		}
+		// Its holder may have removed the file between opening and locking; then the lock is of no file that others see.
+		locked, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(locked, there) {
+			return &Lock{f}, nil
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.Close()
+			return nil, err
+		}
+		f.Close()
+	}
+}
+
+// Release gives the lock back and removes its file. A nil lock is none.
+func (l *Lock) Release() {
+	if l == nil {
+		return
+	}
+	// Removed while it is held: later, the file would be another's.
+	os.Remove(l.file.Name())
+	l.file.Close()
+}
+
+// Empty says whether a folder holds nothing but, maybe, the lock of a search that was killed.
+func Empty(folder string) (bool, error) {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		if e.Name() != LockFile {
+			return false, err
+		}
+	}
+	return true, err
+}
