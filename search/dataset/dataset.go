@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"densenas/internal/exit"
 )
 
 // Part is a part of the data.
@@ -101,22 +103,26 @@ func (d *Dataset) noteCorrupt(name string) {
 	d.corrupt[name] = true
 }
 
-// Describe says in a line what the data are, and in one more per note what was decided about them.
+// Describe says in a line what the data are, and in one more per note what was decided about them. Names from the data are
+// shown without what a terminal would obey.
 func (d *Dataset) Describe() string {
 	var text strings.Builder
-	names := d.Classes
-	more := ""
-	if len(names) > 10 {
-		names, more = names[:10], ", …"
+	var names []string
+	for _, class := range d.Classes[:min(10, len(d.Classes))] {
+		names = append(names, exit.OneLine(class))
 	}
-	fmt.Fprintf(&text, "%s: %d classes (%s%s), %d training + %d held-out + %d test images, %d×%d×%d", d.Name, len(d.Classes), strings.Join(names, ", "), more,
+	more := ""
+	if len(d.Classes) > len(names) {
+		more = ", …"
+	}
+	fmt.Fprintf(&text, "%s: %d classes (%s%s), %d training + %d held-out + %d test images, %d×%d×%d", exit.OneLine(d.Name), len(d.Classes), strings.Join(names, ", "), more,
 		d.Count(Train), d.Count(HeldOut), d.Count(Test), d.Resolution, d.Resolution, d.Channels)
 	fmt.Fprintf(&text, ", augmentation %s, mean %s, std %s", d.Augmentation, decimals(d.Mean), decimals(d.Std))
 	for _, note := range d.Notes {
-		text.WriteString("\n" + note)
+		text.WriteString("\n" + exit.OneLine(note))
 	}
 	if bad := d.Corrupt(); len(bad) > 0 {
-		fmt.Fprintf(&text, "\n%d corrupt images left out, first: %s", len(bad), bad[0])
+		fmt.Fprintf(&text, "\n%d corrupt images left out, first: %s", len(bad), exit.OneLine(bad[0]))
 	}
 	return text.String()
 }

@@ -132,7 +132,7 @@ func arrange(origin string, l listing) (*arrangement, error) {
 		switch {
 		case !strings.HasPrefix(f, y.prefix):
 		case part < 0 && len(rest) == 0:
-			a.notes = append(a.notes, "folder "+f+" is not used")
+			a.notes = append(a.notes, exit.OneLine("folder "+f+" is not used"))
 		case part < 0 || class == "":
 		case len(rest) > 0:
 			return nil, exit.BadInput("%s: folder %s lies in a class folder; put the images of a class into one folder", origin, f)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"densenas/internal/testdata"
 )
@@ -100,6 +102,32 @@ func TestOpenRefuses(t *testing.T) {
 			_, err := Open(c.spec, c.o)
 			wantBadInput(t, err, c.word)
 		})
+	}
+}
+
+// Names in folders and archives are a stranger's, and are shown on a terminal.
+func TestDescribeShowsNoControlCharacters(t *testing.T) {
+	const colour, back, line, title = "a\x1b[31m", "b\rgone", "c\nforged: line", "d\u009b2J\u202e"
+	files := byClassFiles(t, []string{"train", "test"}, []string{colour, back, line, title}, 4)
+	files["train/"+colour+"/\x1b]0;owned\x07.png"] = []byte("no image")
+	files["ex\x1b[2Jtra\nx/one/1.png"] = pngOf(t, 8, 8, 1)
+	for _, spec := range []string{writeFolder(t, files), writeFile(t, "ima\x1bges.zip", zipOf(t, files))} {
+		d := mustOpen(t, spec, Options{SkipCorrupt: true})
+		if len(d.Classes) != 4 || d.Classes[0] != colour {
+			t.Errorf("classes %q", d.Classes)
+		}
+		lines := strings.Split(d.Describe(), "\n")
+		if len(lines) != 3 {
+			t.Errorf("%d lines, want one of the data, one note and one of the corrupt image:\n%q", len(lines), lines)
+		}
+		for _, text := range append(lines, d.Notes...) {
+			if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("control characters: %q", text)
+			}
+		}
+		if !strings.Contains(lines[0], "(a\uFFFD[31m, b\uFFFDgone, c forged: line, d\uFFFD2J\uFFFD)") {
+			t.Errorf("classes are not shown: %q", lines[0])
+		}
 	}
 }
 
