@@ -78,7 +78,7 @@ func peekJSON(name string, data []byte) (Header, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	token, err := d.Token()
-	if bytes.HasPrefix(data, byteOrderMark) {
+	if HasByteOrderMark(data) {
 		return h, markError(name)
 	}
 	if err != nil {

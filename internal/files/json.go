@@ -27,7 +27,7 @@ const maxDepth = 64
 // A type that decodes itself (json.Unmarshaler, encoding.TextUnmarshaler) is left to do so, but for doubled names in
 // it. Errors read "NAME:LINE:COLUMN: …".
 func DecodeJSON(name string, data []byte, v any) error {
-	if bytes.HasPrefix(data, byteOrderMark) {
+	if HasByteOrderMark(data) {
 		return markError(name)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -50,8 +50,8 @@ func DecodeJSON(name string, data []byte, v any) error {
 	return nil
 }
 
-// byteOrderMark is what some editors put before a text in UTF-8; JSON has none.
-var byteOrderMark = []byte("\xEF\xBB\xBF")
+// HasByteOrderMark says whether a text begins with what some editors put before UTF-8. DecodeJSON refuses it by name.
+func HasByteOrderMark(data []byte) bool { return bytes.HasPrefix(data, []byte("\xEF\xBB\xBF")) }
 
 func markError(name string) error {
 	return exit.BadInput("%s: begins with a byte order mark; save it as UTF-8 without one", name)

@@ -65,9 +65,13 @@ func ReadArchitecture(path string) (*Architecture, error) {
 func parseArchitecture(name string, data []byte) (*Architecture, error) {
 	var a *Architecture
 	var err error
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+	text := bytes.TrimSpace(data)
+	switch {
+	case bytes.HasPrefix(text, []byte("[")):
 		a, err = ParseNetConfig(string(data))
-	} else {
+	case !bytes.HasPrefix(text, []byte("{")) && !files.HasByteOrderMark(data):
+		return nil, exit.BadInput("%s: is neither JSON of an architecture, which begins with {, nor net_config text, which begins with [; name an architecture file", name)
+	default:
 		var f architectureFile
 		if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
 			return nil, err

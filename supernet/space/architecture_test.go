@@ -205,6 +205,18 @@ func TestReadArchitectureRefuses(t *testing.T) {
 			t.Errorf("%q gave %v, want %q", c.new, err, c.message)
 		}
 	}
+	for text, message := range map[string]string{
+		"\x00\x01PK":          "is neither JSON of an architecture, which begins with {, nor net_config text",
+		"":                    "is neither JSON",
+		"kind: densenas.arch": "is neither JSON",
+		"\ufeff" + file:       "begins with a byte order mark; save it as UTF-8 without one",
+		"\ufeff[[32, 16]]":    "begins with a byte order mark",
+	} {
+		_, err := parseArchitecture("bad.arch.json", []byte(text))
+		if err == nil || !strings.HasPrefix(err.Error(), "bad.arch.json: "+message) || exit.Code(err) != 2 {
+			t.Errorf("%.20q gave %v, want %q", text, err, message)
+		}
+	}
 	_, err = parseArchitecture("cut.arch.json", data[:len(data)/2])
 	if err == nil || exit.Code(err) != 2 {
 		t.Errorf("a truncated file gave %v", err)
