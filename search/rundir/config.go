@@ -1,14 +1,17 @@
 package rundir
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"densenas/internal/exit"
@@ -149,6 +152,9 @@ func load(name string, data []byte, space string) (*Config, error) {
 func ReadConfig(folder string) (*Config, error) {
 	path := filepath.Join(folder, ConfigFile)
 	data, err := files.ReadBounded(path, maxConfigFile)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, exit.BadInput("%s is not a run folder, it has no %s; name the -o of search run", cmp.Or(folder, `""`), ConfigFile)
+	}
 	if err != nil {
 		return nil, err
 	}

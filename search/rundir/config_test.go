@@ -149,8 +149,16 @@ func TestConfigRefuses(t *testing.T) {
 			t.Errorf("%s: error %v\nwant %s", c.name, err, c.want)
 		}
 	}
-	if _, err := ReadConfig(t.TempDir()); exit.Code(err) != exit.CodeBadInput {
-		t.Errorf("a folder without: error %v", err)
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{folder, filepath.Join(folder, "none"), file} {
+		want := name + " is not a run folder, it has no config.yaml; name the -o of search run"
+		if _, err := ReadConfig(name); err == nil || err.Error() != want || exit.Code(err) != exit.CodeBadInput {
+			t.Errorf("error %v\nwant %s", err, want)
+		}
 	}
 }
 
