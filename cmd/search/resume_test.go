@@ -238,7 +238,7 @@ func TestInterruptedBeforeThereIsAFolder(t *testing.T) {
 		t.Errorf("code %d, %v", exit.Code(err), err)
 	}
 	missing(t, folder)
-	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "1")...)
+	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "0")...)
 	err = run(ctx, []string{"resume", folder}, io.Discard, io.Discard)
 	if want := "interrupted; continue with: search resume '" + folder + "'"; exit.Code(err) != exit.CodeInterrupted || err.Error() != want {
 		t.Errorf("code %d, %v, want %q", exit.Code(err), err, want)

@@ -73,10 +73,12 @@ func (o *runOptions) Validate() error {
 	case o.flags.Changed("target-latency") && o.TargetLatency <= 0:
 		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
 	}
-	if _, err := os.Stat(o.Output); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if _, err := os.Stat(o.Output); !errors.Is(err, fs.ErrNotExist) {
+		if err := checkEmpty(o.Output); err != nil {
+			return err
+		}
 	}
-	return checkEmpty(o.Output)
+	return command.CheckOutputFolder(o.Output)
 }
 
 // config is the configuration that the flags change.
@@ -119,7 +121,14 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		return nil, exit.BadInput("no images: give --data mnist, or a folder or zip of images by class")
 	}
 	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space, space.Names()...), absoluteData(c.Data)
-	return c, exit.AsBadInput(c.Validate())
+	if err := c.Validate(); err != nil {
+		return nil, exit.AsBadInput(err)
+	}
+	if c.ArchitectureEpoch >= c.Epochs {
+		return nil, exit.BadInput("the architecture would never be trained: --architecture-epoch is %d, counted from 0, of --epochs %d; lower the former or raise the latter",
+			c.ArchitectureEpoch, c.Epochs)
+	}
+	return c, nil
 }
 
 func newRunCommand() *cobra.Command {

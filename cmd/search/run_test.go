@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -254,6 +255,8 @@ func TestRunRefusesNames(t *testing.T) {
 		{[]string{"--batch", "0"}, []string{"batch is 0"}},
 		{[]string{"--batch", "64"}, []string{f.data, "fewer than a batch of 64"}},
 		{[]string{"--epochs", "0"}, []string{"epochs is 0"}},
+		{[]string{"--epochs", "1"}, []string{"--architecture-epoch is 1", "--epochs 1"}},
+		{[]string{"--architecture-epoch", "7", "--target-latency", "1ms"}, []string{"never be trained", "--architecture-epoch is 7", "--epochs 3"}},
 		{[]string{"--resolution", "-1"}, []string{"resolution is -1"}},
 		{[]string{"--resolution", "4"}, []string{"resolution 4"}},
 		{[]string{"--augmentation", "blur"}, []string{`"blur"`, "crop-flip"}},
@@ -269,7 +272,7 @@ func TestRunRefusesNames(t *testing.T) {
 	refused(t, []string{"run", "-o", folder}, "--space")
 	refused(t, []string{"run", "--space", f.space}, "-o FOLDER")
 	refused(t, []string{"resume"}, "FOLDER")
-	refused(t, []string{"resume", folder}, filepath.Join(folder, rundir.ConfigFile))
+	refused(t, []string{"resume", folder}, folder, rundir.ConfigFile)
 	refused(t, []string{"find"}, `"find"`)
 	missing(t, folder)
 }
@@ -284,9 +287,13 @@ func TestRunRefusesOutputs(t *testing.T) {
 	}
 	refused(t, f.args(filepath.Join(f.table, "run")), "-o: ", f.table)
 	refused(t, f.args(f.table), "-o: ", f.table)
+	if runtime.GOOS == "linux" { // there nobody can write to /proc
+		// Refused before anything is read.
+		refused(t, f.args("/proc/a/run", "--lut", f.table+".none"), "-o: ", "/proc")
+	}
 	// An empty folder is taken.
 	folder := t.TempDir()
-	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "1")...)
+	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "0")...)
 }
 
 // A run that fails while it begins takes away what it made, and nothing else.
@@ -349,7 +356,7 @@ func TestRunRefusesImages(t *testing.T) {
 	write(t, filepath.Join(f.data, "red", "03.png"), broken[:len(broken)/2])
 	refused(t, f.args(folder), "corrupt image red/03.png", "1 of 72 images", "--skip-corrupt")
 	missing(t, folder)
-	_, stderr := succeed(t, f.args(folder, "--skip-corrupt", "--epochs", "1", "--architecture-epoch", "1")...)
+	_, stderr := succeed(t, f.args(folder, "--skip-corrupt", "--epochs", "1", "--architecture-epoch", "0")...)
 	if strings.Count(stderr, "red/03.png") != 1 || !strings.Contains(stderr, "1 corrupt images left out") {
 		t.Errorf("standard error is %q", stderr)
 	}

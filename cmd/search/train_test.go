@@ -112,7 +112,7 @@ func TestTrainRefuses(t *testing.T) {
 func TestInterruptedTraining(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
-	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "1")...)
+	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "0")...)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	err := run(ctx, []string{"train", "--arch", filepath.Join(folder, rundir.ArchitectureFile), "--data", f.data, "--batch", "8", "--backend", "go"}, io.Discard,

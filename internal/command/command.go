@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,6 +40,7 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		return exit.BadInput("%w; see `%s --help`", err, c.CommandPath())
 	})
 	root.AddCommand(p.Subcommands...)
+	root.SetHelpCommand(p.help(root))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -50,6 +49,27 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		return exit.Interrupted{}
 	}
 	return err
+}
+
+// help is the subcommand that shows the help of another; one that does not exist is bad input.
+func (p Program) help(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		Args:  Arguments(0, 1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			shown := root
+			if len(args) > 0 {
+				found, rest, err := root.Find(args)
+				if err != nil || found == root || len(rest) > 0 {
+					return exit.BadInput("unknown command %q; see `%s --help`", args[0], p.Name)
+				}
+				shown = found
+			}
+			shown.InitDefaultHelpFlag()
+			return shown.Help()
+		},
+	}
 }
 
 // Arguments takes from least to most arguments; others are bad input.
@@ -63,18 +83,6 @@ func Arguments(least, most int) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// CheckOutput refuses, as bad input, a file that cannot be written, before the work for it is done.
-func CheckOutput(path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return exit.BadInput("%s is not a file; name a file by -o", path)
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".densenas-*")
-	if err != nil {
-		return exit.BadInput("cannot write %s: %w; name a file in a folder that exists and can be written", path, err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // Line is a command line as one pastes it into a shell.
