@@ -51,27 +51,6 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	return err
 }
 
-// help is the subcommand that shows the help of another; one that does not exist is bad input.
-func (p Program) help(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Show the help of a command",
-		Args:  Arguments(0, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			shown := root
-			if len(args) > 0 {
-				found, rest, err := root.Find(args)
-				if err != nil || found == root || len(rest) > 0 {
-					return exit.BadInput("unknown command %q; see `%s --help`", args[0], p.Name)
-				}
-				shown = found
-			}
-			shown.InitDefaultHelpFlag()
-			return shown.Help()
-		},
-	}
-}
-
 // Arguments takes from least to most arguments; others are bad input.
 func Arguments(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
