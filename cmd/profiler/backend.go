@@ -28,7 +28,7 @@ func (o *backendOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.backend, "backend", "auto", backends.Usage)
 	f.IntVar(&o.threads, "threads", 0, "threads that execute operations (default: as many as there are processors)")
 	f.IntVar(&o.batch, "batch", 1, "images per call")
-	f.StringVar(&o.device, "device", "", "take --backend, --threads and --batch, where not given, from a device's description: see `profiler device`")
+	f.StringVar(&o.device, "device", "", "take --backend, --threads and --batch, where not given, from the description of the device `NAME`: see profiler device")
 }
 
 func (o *backendOptions) Validate() error {

@@ -63,6 +63,10 @@ func TestUsage(t *testing.T) {
 	refused(t, folder, []string{"--nonsense", "profiler run --help"}, "run", "--nonsense")
 	refused(t, folder, []string{"argument is missing"}, "measure")
 	refused(t, folder, []string{"table, csv, json"}, "plan", "--space", "tiny", "--format", "xml")
+	refused(t, folder, []string{"unknown command", "nonsense"}, "help", "nonsense")
+	if text, _ := profilerRun(t, "run", "--help"); !strings.Contains(text, "--device NAME ") {
+		t.Errorf("the help does not say that --device takes a name:\n%s", text)
+	}
 	help, _ := profilerRun(t)
 	for _, name := range []string{"plan", "run", "measure", "import", "device"} {
 		if !strings.Contains(help, "\n  "+name) {

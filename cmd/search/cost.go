@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"io"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
-	"densenas/search/objective"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -45,7 +45,7 @@ func newCostCommand() *cobra.Command {
 With --grad, its derivative with respect to each logit is printed as well.`,
 		Example: `  search cost --arch-params run/params.json --space tiny --lut host.lut.json
   search cost --arch-params published.params.json --space mbv2 --lut titanxp.lut.json --grad`,
-		Args: func(cmd *cobra.Command, args []string) error { return exit.AsBadInput(cobra.NoArgs(cmd, args)) },
+		Args: command.Arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
 				return err
@@ -79,7 +79,7 @@ func (o *costOptions) run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	costs, err := objective.FromTable(s, table)
+	costs, err := costsOf(o.Space, s, table)
 	if err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ func TestCostRefuses(t *testing.T) {
 		{[]string{"--arch-params", foreign, "--space", "cifar", "--lut", table}, "keys missing, first: "},
 		{[]string{"--arch-params", foreign, "--space", "tiny", "--lut", table}, foreign},
 		{[]string{"--arch-params", params, "--space", "tiny", "--lut", foreign}, foreign},
-		{[]string{"--arch-params", params, "--space", "tiny", "--lut", table, "more"}, "more"},
+		{[]string{"--arch-params", params, "--space", "tiny", "--lut", table, "more"}, "unexpected argument \"more\"; see `"},
 	} {
 		out, err := execute(t, newCostCommand(), c.args...)
 		if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "\n") || out != "" {
