@@ -7,6 +7,7 @@ import (
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
+	"densenas/search/objective"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -79,7 +80,7 @@ func (o *costOptions) run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	costs, err := costsOf(o.Space, s, table)
+	costs, err := objective.FromTable(s, table)
 	if err != nil {
 		return err
 	}
