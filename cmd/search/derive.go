@@ -51,7 +51,14 @@ func (o *deriveOptions) Validate() error {
 	case o.Format != "json" && o.Format != "net_config":
 		return exit.BadInput("--format is %q, allowed are json and net_config", o.Format)
 	case o.Output != "":
-		return command.CheckOutput(o.Output)
+		inputs := []string{o.ArchParams, o.Space, o.LUT}
+		if o.Folder != "" {
+			for _, name := range []string{rundir.ConfigFile, rundir.MetricsFile, rundir.ParametersFile} {
+				inputs = append(inputs, filepath.Join(o.Folder, name))
+			}
+			inputs = append(inputs, checkpointPath(o.Folder))
+		}
+		return command.CheckOutput(o.Output, inputs...)
 	}
 	return nil
 }
@@ -118,6 +125,7 @@ func (o *deriveOptions) run(stdout io.Writer) error {
 
 // derivation is what an architecture is derived from.
 type derivation struct {
+	source     string // name or file of the space
 	space      *space.Space
 	parameters *space.Parameters
 	table      *lut.Table // nil: none
@@ -128,7 +136,8 @@ func (d *derivation) derive() (*space.Architecture, error) {
 	if d.table == nil {
 		return derive.Plain(d.space, d.parameters)
 	}
-	return derive.ByTable(d.space, d.parameters, d.table, d.limit)
+	a, err := derive.ByTable(d.space, d.parameters, d.table, d.limit)
+	return a, measuredBy(err, d.source, d.space, d.table)
 }
 
 // read reads what the flags name, and what they leave open of the run folder, where there is one.
@@ -150,7 +159,8 @@ func (o *deriveOptions) read() (*derivation, error) {
 		d.limit = milliseconds(o.MaxLatency)
 	}
 	var err error
-	if d.space, d.parameters, err = readArchParams(cmp.Or(o.Space, run.Space), params); err != nil {
+	d.source = cmp.Or(o.Space, run.Space)
+	if d.space, d.parameters, err = readArchParams(d.source, params); err != nil {
 		return nil, err
 	}
 	if o.Folder != "" && o.Space == "" && d.space.Fingerprint() != run.SpaceFingerprint {
@@ -162,6 +172,11 @@ func (o *deriveOptions) read() (*derivation, error) {
 		}
 	}
 	path := cmp.Or(o.LUT, run.LUT.Path)
+	if o.Output != "" { // the run's own space and table are known only now
+		if err := command.CheckOutput(o.Output, d.source, path); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case path == "" && !math.IsInf(d.limit, 1):
 		return nil, exit.BadInput("a limit of latency needs the table that says how long operations take: add --lut FILE")

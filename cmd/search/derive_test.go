@@ -304,6 +304,16 @@ func TestDeriveRefusesRunFolders(t *testing.T) {
 	refused("--max-latency is 0s", folder, "--max-latency", "0s")
 	refused(`of space "tiny", not of "cifar"`, folder, "--space", "cifar")
 
+	// What is read is not written over, be it named by a flag or by the run.
+	for _, input := range []string{table, filepath.Join(folder, rundir.ParametersFile), filepath.Join(folder, rundir.ConfigFile)} {
+		before := read(t, input)
+		refused("would overwrite the input "+input, folder, "-o", input)
+		if read(t, input) != before {
+			t.Errorf("%s was written over", input)
+		}
+	}
+	refused("would overwrite the input "+table, folder, "--lut", table, "-o", table)
+
 	measured, err := lut.Read(table)
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/lut"
-	"densenas/search/objective"
 	"densenas/supernet/space"
 )
 
@@ -71,7 +70,7 @@ func (o *rangeOptions) run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	costs, err := objective.FromTable(s, table)
+	costs, err := costsOf(o.Space, s, table)
 	if err != nil {
 		return err
 	}

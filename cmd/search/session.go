@@ -117,7 +117,7 @@ func (s *session) openTable() error {
 	if err := s.table.CheckMatch(lut.Settings{Resolution: resolution, Batch: c.LUT.Batch}); err != nil {
 		return err
 	}
-	if s.costs, err = objective.FromTable(s.deployed, s.table); err != nil {
+	if s.costs, err = costsOf(c.Space, s.deployed, s.table); err != nil {
 		return err
 	}
 	if fastest := s.costs.Fastest(); c.TargetLatencyMS > 0 && c.TargetLatencyMS < fastest {
