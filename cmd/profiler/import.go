@@ -13,6 +13,7 @@ import (
 )
 
 type importOptions struct {
+	input      string // file to import
 	format     string
 	space      string
 	resolution int
@@ -39,7 +40,7 @@ func (o *importOptions) Validate() error {
 	if o.output == "" {
 		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
 	}
-	return command.CheckOutput(o.output)
+	return command.CheckOutput(o.output, o.input, o.space)
 }
 
 func importCommand() *cobra.Command {
@@ -51,17 +52,18 @@ func importCommand() *cobra.Command {
 		Example: `  profiler import --format densenas --space mbv2 titanxp.txt -o titanxp.lut.json`,
 		Args:    command.Arguments(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			o.input = args[0]
 			if err := o.Validate(); err != nil {
 				return err
 			}
-			return o.run(args[0])
+			return o.run()
 		},
 	}
 	o.AddFlags(c.Flags())
 	return c
 }
 
-func (o *importOptions) run(path string) error {
+func (o *importOptions) run() error {
 	s, err := space.Load(o.space)
 	if err == nil && o.resolution > 0 {
 		s, err = s.WithResolution(o.resolution)
@@ -69,12 +71,12 @@ func (o *importOptions) run(path string) error {
 	if err != nil {
 		return exit.AsBadInput(err)
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(o.input)
 	if err != nil {
 		return exit.AsBadInput(err)
 	}
 	defer file.Close()
-	table, err := lut.ImportDenseNAS(file, path, s)
+	table, err := lut.ImportDenseNAS(file, o.input, s)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func TestImportRefuses(t *testing.T) {
 	refused(t, folder, []string{"--space"}, "import", file, "-o", out)
 	refused(t, folder, []string{"-o"}, "import", "--space", "mbv2", file)
 	refused(t, folder, []string{"onnx"}, "import", "--format", "onnx", "--space", "mbv2", file, "-o", out)
+	refused(t, folder, []string{"would overwrite the input " + file}, "import", "--space", "mbv2", file, "-o", file)
 	refused(t, folder, []string{file, "truncated"}, "import", "--space", "mbv2", file, "-o", out)
 	refused(t, folder, []string{"nowhere.txt"}, "import", "--space", "mbv2", filepath.Join(folder, "nowhere.txt"), "-o", out)
 	refused(t, folder, []string{"nowhere"}, "import", "--space", "nowhere", file, "-o", out)

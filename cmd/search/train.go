@@ -81,7 +81,7 @@ func (o *trainOptions) Validate() error {
 	if err := backends.Check(o.Backend, backends.Options{}); err != nil || o.Output == "" {
 		return err
 	}
-	return command.CheckOutput(o.Output)
+	return command.CheckOutput(o.Output, o.Arch, o.Data)
 }
 
 func newTrainCommand() *cobra.Command {

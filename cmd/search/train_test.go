@@ -93,6 +93,7 @@ func TestTrainRefuses(t *testing.T) {
 		{[]string{"--format", "yaml"}, []string{"yaml", "search train --help"}},
 		{[]string{"--output", filepath.Join(f.table, "w.safetensors")}, []string{f.table}},
 		{[]string{"--output", f.data}, []string{f.data}},
+		{[]string{"--output", arch}, []string{"would overwrite the input " + arch}},
 	} {
 		refused(t, append(good[:len(good):len(good)], c.more...), c.messages...)
 		missing(t, weights)
