@@ -7,7 +7,6 @@ import (
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
-	"densenas/search/objective"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -80,7 +79,7 @@ func (o *costOptions) run(stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	costs, err := objective.FromTable(s, table)
+	costs, err := costsOf(o.Space, s, table)
 	if err != nil {
 		return err
 	}
