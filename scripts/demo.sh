@@ -28,7 +28,7 @@ if [ "$backend" = xla ]; then
 	schedule="--limit 6000 --epochs 6 --architecture-epoch 2 --batch 64"
 	recipe="--epochs 1 --batch 32"
 else
-	step "Running on the pure-Go backend: a search step takes about 40 times as long as on XLA, so the schedule is shorter"
+	step "Running on the pure-Go backend: a search step takes 15 to 40 times as long as on XLA, so the schedule is shorter"
 	schedule="--limit 900 --epochs 5 --architecture-epoch 1 --batch 32"
 	recipe="--epochs 1 --batch 32"
 fi
