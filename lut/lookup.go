@@ -20,7 +20,8 @@ type Estimate struct {
 	InPrevious bool
 }
 
-// Op is the latency of an op less the time of an empty call, and not below 0. Where at names a place at which this very op
+// Op is what an op adds to a network's latency: its time less that of an empty call, by the scale of the fit where the table
+// was verified, and not below 0. Where at names a place at which this very op
 // was measured, it is that entry's; else the entry's without a place; else, where the table has the op at places only, the
 // mean over those. A MissingError names an op that the table has not.
 func (t *Table) Op(op space.Op, at *Position) (Estimate, error) {
@@ -28,14 +29,14 @@ func (t *Table) Op(op space.Op, at *Position) (Estimate, error) {
 	if !ok {
 		return Estimate{}, t.missing([]string{op.Key()}, 1, "--space SPACE --only '"+op.Key()+"'")
 	}
-	return t.sum([]Estimate{raw}, -1), nil
+	return t.sum([]part{t.part(op.Key(), at, raw)}), nil
 }
 
 // Stem is the latency of the stem and the first block: of the entry that holds both, less one call; else of the two, each
 // less a call.
 func (t *Table) Stem(stem, first space.Op) (Estimate, error) {
 	if raw, ok := t.raw(CompositeKey(stem, first), nil); ok {
-		return t.sum([]Estimate{raw}, -1), nil
+		return t.sum([]part{t.part(CompositeKey(stem, first), nil, raw)}), nil
 	}
 	a, aFound := t.raw(stem.Key(), nil)
 	b, bFound := t.raw(first.Key(), nil)
@@ -43,46 +44,61 @@ func (t *Table) Stem(stem, first space.Op) (Estimate, error) {
 		keys := t.Missing([]space.Op{stem, first})
 		return Estimate{}, t.missing(keys, 2, "--space SPACE --only '"+keys[0]+"'")
 	}
-	return t.sum([]Estimate{a, b}, -2), nil
+	return t.sum([]part{t.part(stem.Key(), nil, a), t.part(first.Key(), nil, b)}), nil
 }
 
-// Network is the latency of a whole network, and of each of its layers. The layers are less a call each; the total is their
-// sum and one call, because a network is called once. Places are used where the table has them and the network comes out of
+// Network is the latency of a whole network, and of each of its layers. The layers are as of [Table.Op]; the total is their
+// sum and what of [Table.Fixed] a network takes once. Places are used where the table has them and the network comes out of
 // a built-in space, or its widths fit just one path of one; its stacked layers are then taken as the block's first ones,
 // since skips among them are not kept.
 //
-// The intervals of the entries are taken as independent and combined in quadrature; the call's error is common to all
-// layers. What isolated ops leave out of a network's latency is not in the interval.
+// The intervals of different entries are taken as independent and combined in quadrature; an entry that stands at several
+// places is off at all of them alike, and the call's error is common to all layers. Where the table was verified, the error
+// of the fit joins them. Where it was not, what isolated ops leave out of a network's latency is not in the interval.
 func (t *Table) Network(a *space.Architecture) (total Estimate, layers []Estimate, err error) {
 	ops := a.Ops()
 	if err := t.Require(ops, target(a)); err != nil {
 		return Estimate{}, nil, err
 	}
 	positions := t.positions(a)
-	var raws []Estimate
+	var parts []part
 	layers = make([]Estimate, len(ops))
 	for i := 0; i < len(ops); i++ {
 		if i+1 < len(ops) && ops[i].Kind == space.Stem {
 			if raw, ok := t.raw(CompositeKey(ops[i], ops[i+1]), nil); ok {
-				raws = append(raws, raw)
-				layers[i] = t.sum([]Estimate{raw}, -1)
+				parts = append(parts, t.part(CompositeKey(ops[i], ops[i+1]), nil, raw))
+				layers[i] = t.sum(parts[len(parts)-1:])
 				layers[i+1] = Estimate{InPrevious: true}
 				i++
 				continue
 			}
 		}
 		raw, _ := t.raw(ops[i].Key(), positions[i])
-		raws = append(raws, raw)
-		layers[i] = t.sum([]Estimate{raw}, -1)
+		parts = append(parts, t.part(ops[i].Key(), positions[i], raw))
+		layers[i] = t.sum(parts[len(parts)-1:])
 	}
-	total = t.sum(raws, 1-len(raws))
-	// The layers, none of them below 0, and the call add up to the total, also where an op was measured as shorter than a call.
-	sum := t.CallMS
+	fixed := t.Fixed()
+	// The layers, none of them below 0, and what is fixed add up to the total, also where an op was measured as shorter than a
+	// call.
+	total.MS = fixed.MS
 	for _, layer := range layers {
-		sum += layer.MS
+		total.MS += layer.MS
 	}
-	shift := sum - total.MS
-	return Estimate{MS: sum, LowMS: total.LowMS + shift, HighMS: total.HighMS + shift, IntervalUnknown: total.IntervalUnknown}, layers, nil
+	below, above, unknown := t.spread(parts, fixed)
+	if t.Verification != nil {
+		residual := t.Verification.Fit.ResidualShare * total.MS
+		below, above = math.Hypot(below, residual), math.Hypot(above, residual)
+	}
+	return Estimate{MS: total.MS, LowMS: max(0, total.MS-below), HighMS: total.MS + above, IntervalUnknown: unknown}, layers, nil
+}
+
+// Fixed is what a network takes beside its layers: one call, or the offset of the fit.
+func (t *Table) Fixed() Estimate {
+	if t.Verification != nil {
+		ms := t.Verification.Fit.OffsetMS
+		return Estimate{MS: ms, LowMS: ms, HighMS: ms}
+	}
+	return Estimate{MS: t.CallMS, LowMS: t.CallLowMS, HighMS: t.CallHighMS}
 }
 
 // Predict is Network's total as it is written into an architecture's file.
@@ -129,29 +145,64 @@ func (e *Entry) estimate() Estimate {
 	return Estimate{MS: e.MedianMS, LowMS: e.LowMS, HighMS: e.HighMS}
 }
 
-// sum adds measured times and a number of calls, which may be negative.
-func (t *Table) sum(raws []Estimate, calls int) Estimate {
+// part is a measured time within a sum, by its scale.
+type part struct {
+	Estimate
+	entry string // tells the entries of a table apart
+	scale float64
+}
+
+func (t *Table) part(key string, at *Position, raw Estimate) part {
+	p := part{Estimate: raw, entry: key, scale: 1}
+	if at != nil {
+		p.entry += " " + at.String()
+	}
+	if t.Verification != nil {
+		p.scale = t.Verification.Fit.scale(key)
+	}
+	return p
+}
+
+// sum adds measured times, each less a call.
+func (t *Table) sum(parts []part) Estimate {
 	var out Estimate
-	var below, above float64 // squares of the distances to the ends of the interval
-	for _, raw := range raws {
-		out.MS += raw.MS
-		out.IntervalUnknown = out.IntervalUnknown || raw.IntervalUnknown
-		below += (raw.MS - raw.LowMS) * (raw.MS - raw.LowMS)
-		above += (raw.HighMS - raw.MS) * (raw.HighMS - raw.MS)
+	for _, p := range parts {
+		out.MS += p.scale * (p.MS - t.CallMS)
 	}
-	n := float64(calls)
-	out.MS += n * t.CallMS
+	below, above, unknown := t.spread(parts, Estimate{})
+	return Estimate{MS: max(0, out.MS), LowMS: max(0, out.MS-below), HighMS: max(0, out.MS+above), IntervalUnknown: unknown}
+}
+
+// spread combines the distances from a sum to the ends of its interval.
+func (t *Table) spread(parts []part, fixed Estimate) (below, above float64, unknown bool) {
+	type ends struct{ below, above float64 }
+	entries := map[string]ends{}
+	var order []string // so that the same sum is the same to the last digit
+	calls := 0.0       // how often the empty call is in the sum
+	if t.Verification == nil && fixed.MS > 0 {
+		calls = 1
+	}
+	for _, p := range parts {
+		if _, known := entries[p.entry]; !known {
+			order = append(order, p.entry)
+		}
+		e := entries[p.entry]
+		e.below += p.scale * (p.MS - p.LowMS)
+		e.above += p.scale * (p.HighMS - p.MS)
+		entries[p.entry] = e
+		calls -= p.scale
+		unknown = unknown || p.IntervalUnknown
+	}
 	// A call that is longer than its median makes what is left of an op shorter, hence the exchange.
-	callBelow, callAbove := n*(t.CallMS-t.CallLowMS), n*(t.CallHighMS-t.CallMS)
+	callBelow, callAbove := calls*(t.CallMS-t.CallLowMS), calls*(t.CallHighMS-t.CallMS)
 	if calls < 0 {
-		callBelow, callAbove = callAbove, callBelow
+		callBelow, callAbove = -callAbove, -callBelow
 	}
-	below += callBelow * callBelow
-	above += callAbove * callAbove
-	out.LowMS = max(0, out.MS-math.Sqrt(below))
-	out.HighMS = max(0, out.MS+math.Sqrt(above))
-	out.MS = max(0, out.MS)
-	return out
+	below, above = callBelow, callAbove
+	for _, name := range order {
+		below, above = math.Hypot(below, entries[name].below), math.Hypot(above, entries[name].above)
+	}
+	return below, above, unknown
 }
 
 // positions are the places of an architecture's layers in its space; nil where one is not known.

@@ -1,6 +1,7 @@
 package lut
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,10 +13,12 @@ import (
 type Settings struct {
 	Resolution int // side of the network's input
 	Batch      int
+	DType      string // empty: f32
+	Caches     string // Warm or Cold; empty: whatever the table was measured with
 }
 
-// CheckMatch refuses, as bad input, a table that was measured for another resolution or batch. The messages name the flags
-// of a search that name the table's.
+// CheckMatch refuses, as bad input, a table that was measured for another resolution, batch, precision or state of the caches.
+// The messages name the flags of a search that name the table's.
 func (t *Table) CheckMatch(want Settings) error {
 	name := t.path
 	if name == "" {
@@ -33,6 +36,14 @@ func (t *Table) CheckMatch(want Settings) error {
 	if t.Batch != want.Batch {
 		return exit.BadInput("%s: measured at batch %d, but %d is wanted; name a table at batch %d, or optimise for the table's with --lut-batch %d",
 			name, t.Batch, want.Batch, want.Batch, t.Batch)
+	}
+	if dtype := cmp.Or(want.DType, "f32"); t.DType != dtype {
+		return exit.BadInput("%s: measured with %s, but %s is wanted; name a table of %s, or optimise for the table's with --lut-dtype %s",
+			name, t.DType, dtype, dtype, t.DType)
+	}
+	if want.Caches != "" && t.Caches != want.Caches {
+		return exit.BadInput("%s: measured with %s caches, but %s ones are wanted; name another table, or leave out --lut-caches",
+			name, cmp.Or(t.Caches, "unknown"), want.Caches)
 	}
 	return nil
 }

@@ -60,6 +60,44 @@ type Policy struct {
 	Seed         int64   `json:"seed,omitempty"`           // of inputs, weights and order
 }
 
+// What caches hold when an op is called.
+const (
+	// Warm: the op's own input and weights, as after a call of the same op.
+	Warm = "warm"
+	// Cold: what other ops left there, as in a network.
+	Cold = "cold"
+)
+
+// Sentinel is an op that is measured again in every round. Its entry is among the others if the plan has it.
+type Sentinel struct {
+	Key      string  `json:"key"`
+	MedianMS float64 `json:"median_ms"` // over all rounds that count
+	// Drift is the ratio of the sentinel's time in a round to its median: percentiles over the rounds that count.
+	DriftP10 float64 `json:"drift_p10"`
+	DriftP90 float64 `json:"drift_p90"`
+	Rounds   int     `json:"rounds"`    // that count
+	Dropped  int     `json:"discarded"` // rounds that do not, because the sentinel was off
+}
+
+func (s *Sentinel) check() error {
+	if s == nil {
+		return nil
+	}
+	if _, err := space.ParseKey(s.Key); err != nil {
+		return err
+	}
+	if !(s.MedianMS > 0 && s.MedianMS <= maxMS) {
+		return fmt.Errorf("median_ms is %g, allowed is above 0 to %g", s.MedianMS, maxMS)
+	}
+	if !(s.DriftP10 > 0 && s.DriftP10 <= s.DriftP90 && s.DriftP90 <= maxMS) {
+		return fmt.Errorf("drift_p10 %g and drift_p90 %g: allowed is above 0 in ascending order", s.DriftP10, s.DriftP90)
+	}
+	if s.Rounds < 1 || s.Dropped < 0 {
+		return fmt.Errorf("rounds is %d and discarded %d, allowed is from 1 and from 0", s.Rounds, s.Dropped)
+	}
+	return nil
+}
+
 // Table holds what was measured, as it was measured. Read checks a table; one that is built by hand is checked by Write.
 type Table struct {
 	Device      Device  `json:"device"`
@@ -69,13 +107,21 @@ type Table struct {
 	Resolutions []int   `json:"resolutions"` // sides of the network inputs that it was measured for, ascending
 	DType       string  `json:"dtype"`       // f32, bf16 or f16
 	Layout      string  `json:"layout"`      // nhwc or nchw
+	// What the processor's caches held when an op was called: Warm or Cold; empty in an imported table, which does not say.
+	Caches string `json:"caches,omitempty"`
 	// The median time of an empty call with its 95 % interval; 0 where calls are not in the entries, or it is unknown.
-	CallMS     float64  `json:"call_ms"`
-	CallLowMS  float64  `json:"call_low_ms"`
-	CallHighMS float64  `json:"call_high_ms"`
-	Policy     *Policy  `json:"policy,omitempty"`
-	Notes      []string `json:"notes,omitempty"`
-	Entries    []Entry  `json:"entries"`
+	CallMS     float64 `json:"call_ms"`
+	CallLowMS  float64 `json:"call_low_ms"`
+	CallHighMS float64 `json:"call_high_ms"`
+	Policy     *Policy `json:"policy,omitempty"`
+	// Sentinel is the op that ran in every round, and tells how steady the device was; nil in an imported table.
+	Sentinel *Sentinel `json:"sentinel,omitempty"`
+	// Warnings are about the state of the device when it was measured, as the profiler's doctor gives them.
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
+	// Verification is nil in a table that was not held against whole networks.
+	Verification *Verification `json:"verification,omitempty"`
+	Entries      []Entry       `json:"entries"`
 
 	path string // where it was read from, for messages
 }
@@ -178,9 +224,8 @@ func (p *Position) check() error {
 // Path is the file that the table was read from; empty for one that was built.
 func (t *Table) Path() string { return t.path }
 
-// Verified says whether the table was held against whole networks. Schema version 1 has no place for that, so no table is;
-// whatever shows a prediction says so.
-func (t *Table) Verified() bool { return false }
+// Verified says whether the table was held against whole networks; whatever shows a prediction says if it was not.
+func (t *Table) Verified() bool { return t.Verification != nil }
 
 // Check reports the first thing that makes the table unusable, by the names of the fields in its file.
 func (t *Table) Check() error {
@@ -203,7 +248,7 @@ func (t *Table) Check() error {
 		value, low, top int
 	}{{"device.cores", t.Device.Cores, 0, 1 << 20}, {"device.logical_cpus", t.Device.LogicalCPUs, 0, 1 << 20}, {"device.max_mhz", t.Device.MaxMHz, 0, 1 << 20},
 		{"device.memory_mb", t.Device.MemoryMB, 0, 1 << 40}, {"threads", t.Threads, 0, 1 << 20}, {"batch", t.Batch, 1, MaxBatch},
-		{"number of resolutions", len(t.Resolutions), 1, maxResolutions}, {"number of notes", len(t.Notes), 0, maxNotes},
+		{"number of resolutions", len(t.Resolutions), 1, maxResolutions}, {"number of notes", len(t.Notes), 0, maxNotes}, {"number of warnings", len(t.Warnings), 0, maxNotes},
 		{"number of entries", len(t.Entries), 1, MaxEntries}} {
 		if n.value < n.low || n.value > n.top {
 			return fmt.Errorf("%s is %d, allowed is %d to %d", n.field, n.value, n.low, n.top)
@@ -226,13 +271,27 @@ func (t *Table) Check() error {
 	if err := checkInterval("call_", t.CallLowMS, t.CallMS, t.CallHighMS); err != nil {
 		return err
 	}
-	for i, note := range t.Notes {
-		if err := checkText(fmt.Sprintf("notes[%d]", i), note); err != nil {
-			return err
+	if !slices.Contains([]string{"", Warm, Cold}, t.Caches) {
+		return fmt.Errorf("caches is %.40q, known are %s and %s", t.Caches, Warm, Cold)
+	}
+	for _, list := range []struct {
+		field string
+		texts []string
+	}{{"notes", t.Notes}, {"warnings", t.Warnings}} {
+		for i, text := range list.texts {
+			if err := checkText(fmt.Sprintf("%s[%d]", list.field, i), text); err != nil {
+				return err
+			}
 		}
 	}
 	if err := t.Policy.check(); err != nil {
 		return err
+	}
+	if err := t.Sentinel.check(); err != nil {
+		return fmt.Errorf("sentinel: %w", err)
+	}
+	if err := t.Verification.check(); err != nil {
+		return fmt.Errorf("verification: %w", err)
 	}
 	return t.checkEntries()
 }

@@ -25,7 +25,7 @@ func FromTable(s *space.Space, table *lut.Table) (*Costs, error) {
 		at = func(lut.Position) *lut.Position { return nil }
 	}
 	n := len(s.Blocks)
-	c := &Costs{Space: s, Head: make([][][]float64, n), Stack: make([][][]float64, n), Call: table.CallMS}
+	c := &Costs{Space: s, Head: make([][][]float64, n), Stack: make([][][]float64, n), Call: table.Fixed().MS}
 	for b := 1; b < n; b++ {
 		for _, i := range s.Incoming(b) {
 			c.Head[b] = append(c.Head[b], l.row(s.HeadOps(i), at(lut.Connection(b, i.Incoming))))
