@@ -32,7 +32,7 @@ if [ "$backend" = xla ]; then
 else
 	step "Running on the pure-Go backend: a search step takes 15 to 40 times as long as on XLA, so the schedule is shorter"
 	schedule="--limit 1500 --epochs 5 --architecture-epoch 3 --batch 16"
-	recipe="--epochs 1 --batch 32"
+	recipe="--epochs 1 --batch 16"
 fi
 
 precision=0.05
