@@ -2,6 +2,7 @@ package lut
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -46,6 +47,9 @@ func parse(name string, data []byte) (*Table, error) {
 		}
 		return nil, exit.BadInput("%s: unit is %.20q, expected %q; convert the times and the field names, or measure again", name, *unit.Unit, Unit)
 	}
+	if err := checkLists(name, data); err != nil {
+		return nil, cmp.Or(checkKind(name, data), err)
+	}
 	var d document
 	if err := files.DecodeJSONKind(name, data, Kind, SchemaVersion, &d); err != nil {
 		return nil, err
@@ -54,7 +58,7 @@ func parse(name string, data []byte) (*Table, error) {
 		return nil, exit.BadInput("%s: %w", name, err)
 	}
 	t := d.Table
-	t.path = name
+	t.path, t.index = name, newIndex(t.Entries)
 	return &t, nil
 }
 

@@ -115,14 +115,14 @@ func (t *Table) raw(key string, at *Position) (Estimate, bool) {
 	var anywhere *Entry
 	var mean Estimate
 	n := 0.0
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	var here *Entry
+	t.entriesOf(key, func(e *Entry) bool {
 		switch {
-		case e.Key != key:
 		case e.Position == nil:
 			anywhere = e
 		case at != nil && at.equal(e.Position):
-			return e.estimate(), true
+			here = e
+			return false
 		default:
 			one := e.estimate()
 			n++
@@ -131,6 +131,10 @@ func (t *Table) raw(key string, at *Position) (Estimate, bool) {
 			mean.HighMS += (one.HighMS - mean.HighMS) / n
 			mean.IntervalUnknown = mean.IntervalUnknown || one.IntervalUnknown
 		}
+		return true
+	})
+	if here != nil {
+		return here.estimate(), true
 	}
 	if anywhere != nil {
 		return anywhere.estimate(), true
@@ -208,7 +212,7 @@ func (t *Table) spread(parts []part, fixed Estimate) (below, above float64, unkn
 // positions are the places of an architecture's layers in its space; nil where one is not known.
 func (t *Table) positions(a *space.Architecture) []*Position {
 	places := make([]*Position, len(a.Layers))
-	has := slices.ContainsFunc(t.Entries, func(e Entry) bool { return e.Position != nil })
+	has := t.hasPositions()
 	if !has || a.Check() != nil { // what follows relies on layers in their order
 		return places
 	}

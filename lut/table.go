@@ -20,6 +20,7 @@ const (
 	maxText        = 500      // bytes of a text
 	maxNotes       = 1000
 	maxFlags       = 16
+	maxKey         = 200 // bytes; the longest valid one has less
 	maxResolutions = 100
 )
 
@@ -121,9 +122,11 @@ type Table struct {
 	Notes    []string `json:"notes,omitempty"`
 	// Verification is nil in a table that was not held against whole networks.
 	Verification *Verification `json:"verification,omitempty"`
-	Entries      []Entry       `json:"entries"`
+	// Entries of a table that was read may be changed, added and removed; a key that is to stand at one more place is added.
+	Entries []Entry `json:"entries"`
 
-	path string // where it was read from, for messages
+	path  string // where it was read from, for messages
+	index *index // of a table that was read; nil in one that was built
 }
 
 // Entry is the time of one op, or of the stem and the first block as one, with the call in it.
@@ -170,6 +173,55 @@ func (e *Entry) Ops() ([]space.Op, error) {
 		return nil, fmt.Errorf("key %.120q: only a stem and the mbconv that follows it are joined by +", e.Key)
 	}
 	return []space.Op{a, b}, nil
+}
+
+// StemAndFirst is the kind of an entry that holds the stem and the first block as one.
+const StemAndFirst = "stem + first"
+
+// Kind is the kind of the entry's op as text, "mbconv", or StemAndFirst.
+func (e *Entry) Kind() string {
+	if strings.Contains(e.Key, "+") {
+		return StemAndFirst
+	}
+	kind, _, _ := strings.Cut(e.Key, "_")
+	return kind
+}
+
+// place tells entries of a table apart.
+type place struct {
+	key               string
+	block, head, lane int
+}
+
+func (e *Entry) place() place {
+	switch p := e.Position; {
+	case p == nil:
+		return place{key: e.Key, block: -1}
+	case p.Connection != nil:
+		return place{e.Key, p.Block, 1, *p.Connection}
+	case p.Layer != nil:
+		return place{e.Key, p.Block, 0, *p.Layer}
+	default: // Check refuses it
+		return place{e.Key, p.Block, -1, 0}
+	}
+}
+
+// Name is the key, and the place where there is one, for messages.
+func (e *Entry) Name() string {
+	if e.Position == nil {
+		return e.Key
+	}
+	return e.Key + " at " + e.Position.String()
+}
+
+// hasPositions says whether some entry was measured at a place.
+func (t *Table) hasPositions() bool {
+	for i := range t.Entries {
+		if t.Entries[i].Position != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // CompositeKey is the key of the stem and the first block's op measured as one.
@@ -313,22 +365,13 @@ func (p *Policy) check() error {
 }
 
 func (t *Table) checkEntries() error {
-	type place struct {
-		key               string
-		block, head, lane int
-	}
 	seen := make(map[place]int, len(t.Entries))
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		if err := e.check(); err != nil {
 			return fmt.Errorf("entries[%d]: %w", i, err)
 		}
-		at := place{key: e.Key, block: -1}
-		if p := e.Position; p != nil && p.Connection != nil {
-			at = place{e.Key, p.Block, 1, *p.Connection}
-		} else if p != nil {
-			at = place{e.Key, p.Block, 0, *p.Layer}
-		}
+		at := e.place()
 		if before, ok := seen[at]; ok {
 			return fmt.Errorf("entries[%d]: key %s stands in entries[%d] too, at the same place; remove one", i, e.Key, before)
 		}
@@ -338,6 +381,9 @@ func (t *Table) checkEntries() error {
 }
 
 func (e *Entry) check() error {
+	if len(e.Key) > maxKey {
+		return fmt.Errorf("key %.60q… has %d bytes, allowed are at most %d", e.Key, len(e.Key), maxKey)
+	}
 	ops, err := e.Ops()
 	if err != nil {
 		return err
