@@ -1,0 +1,209 @@
+package lut
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"golang.org/x/perf/benchmath"
+)
+
+// Verdict says what a change of an entry is.
+type Verdict string
+
+// The verdicts.
+const (
+	Same    Verdict = "same"    // no more than noise
+	Slower  Verdict = "slower"  // really
+	Faster  Verdict = "faster"  // really
+	Unknown Verdict = "unknown" // one of the tables does not say how noisy the entry is
+)
+
+// FalseDiscoveries is the share of changes called real, by raw samples, that are noise at most, in the mean.
+const FalseDiscoveries = 0.05
+
+// Samples gives the raw samples of an entry in ms: the medians of its rounds, which are what is independent. None, or a nil
+// Samples: they are not known.
+type Samples func(*Entry) []float64
+
+// Change is what became of an op that both tables have, at the same place.
+type Change struct {
+	A, B *Entry
+	// Ratio is the median in B over that in A, and Low and High bound it: the ends of the entries' intervals against each
+	// other. Without intervals they are the ratio itself.
+	Ratio, Low, High float64
+	Verdict          Verdict
+	// P is the probability of samples that differ as much or more if nothing had changed, of the Mann-Whitney U test; -1
+	// where the verdict is by intervals.
+	P float64
+}
+
+// KindChanges sums up the changes of the ops of one kind.
+type KindChanges struct {
+	Kind                          string // as of [Entry.Kind]
+	Entries                       int
+	MeanRatio                     float64 // geometric
+	Slower, Faster, Same, Unknown int
+}
+
+// Comparison holds one table, B, against another of the same ops, A.
+type Comparison struct {
+	Differences  []Difference  // of what must be the same for the times to be comparable
+	Changes      []Change      // in the order of A
+	Kinds        []KindChanges // in the order of A
+	OnlyA, OnlyB []*Entry
+	BySamples    int // changes that were judged by raw samples
+}
+
+// Compare holds table b against table a. A change is real if the raw samples of both tables are known and tell them apart by
+// the Mann-Whitney U test, where the many tests are corrected by the procedure of Benjamini and Hochberg so that at most 5 %
+// of the changes called real are noise; else if the 95 % intervals of the medians do not overlap.
+func Compare(a, b *Table, samplesA, samplesB Samples) *Comparison {
+	c := &Comparison{Differences: Differences(a, b)}
+	inB := make(map[place]*Entry, len(b.Entries))
+	for i := range b.Entries {
+		inB[b.Entries[i].place()] = &b.Entries[i]
+	}
+	common := make(map[place]bool, len(a.Entries))
+	for i := range a.Entries {
+		at := a.Entries[i].place()
+		if other := inB[at]; other != nil {
+			common[at] = true
+			c.Changes = append(c.Changes, newChange(&a.Entries[i], other, samplesA, samplesB))
+		} else {
+			c.OnlyA = append(c.OnlyA, &a.Entries[i])
+		}
+	}
+	for i := range b.Entries {
+		if !common[b.Entries[i].place()] {
+			c.OnlyB = append(c.OnlyB, &b.Entries[i])
+		}
+	}
+	c.judge()
+	c.sum()
+	return c
+}
+
+func newChange(a, b *Entry, samplesA, samplesB Samples) Change {
+	c := Change{A: a, B: b, Ratio: b.MedianMS / a.MedianMS, P: -1}
+	c.Low, c.High = c.Ratio, c.Ratio
+	if a.HasInterval() && b.HasInterval() {
+		c.Low, c.High = b.LowMS/a.HighMS, math.Inf(1)
+		if a.LowMS > 0 {
+			c.High = b.HighMS / a.LowMS
+		}
+	}
+	if samplesA != nil && samplesB != nil {
+		if x, y := samplesA(a), samplesB(b); len(x) > 0 && len(y) > 0 {
+			c.P = MannWhitney(x, y)
+			return c
+		}
+	}
+	switch {
+	case !a.HasInterval() || !b.HasInterval():
+		c.Verdict = Unknown
+	case !a.conflicts(b):
+		c.Verdict = Same
+	default:
+		c.Verdict = direction(c.Ratio)
+	}
+	return c
+}
+
+func direction(ratio float64) Verdict {
+	switch {
+	case ratio > 1:
+		return Slower
+	case ratio < 1:
+		return Faster
+	}
+	return Same
+}
+
+// MannWhitney is the two-sided p-value of the Mann-Whitney U test that two samples, neither empty, come from one
+// distribution; exact for small samples.
+func MannWhitney(a, b []float64) float64 {
+	x := benchmath.NewSample(slices.Clone(a), &benchmath.DefaultThresholds)
+	y := benchmath.NewSample(slices.Clone(b), &benchmath.DefaultThresholds)
+	return benchmath.AssumeNothing.Compare(x, y).P
+}
+
+// judge decides the changes that were tested by samples: with the p-values in ascending order, all up to the last that is
+// within its rank's share of FalseDiscoveries are real (Benjamini and Hochberg, 1995).
+func (c *Comparison) judge() {
+	var tested []int
+	for i := range c.Changes {
+		if c.Changes[i].P >= 0 {
+			tested = append(tested, i)
+			c.Changes[i].Verdict = Same
+		}
+	}
+	c.BySamples = len(tested)
+	slices.SortStableFunc(tested, func(i, k int) int { return int(compare(c.Changes[i].P, c.Changes[k].P)) })
+	last := -1
+	for rank, i := range tested {
+		if c.Changes[i].P <= FalseDiscoveries*float64(rank+1)/float64(len(tested)) {
+			last = rank
+		}
+	}
+	for _, i := range tested[:last+1] {
+		c.Changes[i].Verdict = direction(c.Changes[i].Ratio)
+	}
+}
+
+// sum counts the verdicts by kind.
+func (c *Comparison) sum() {
+	places := map[string]int{}
+	for _, change := range c.Changes {
+		kind := change.A.Kind()
+		i, known := places[kind]
+		if !known {
+			i = len(c.Kinds)
+			places[kind] = i
+			c.Kinds = append(c.Kinds, KindChanges{Kind: kind})
+		}
+		c.Kinds[i].add(change)
+	}
+	for i := range c.Kinds {
+		c.Kinds[i].MeanRatio = math.Exp(c.Kinds[i].MeanRatio / float64(c.Kinds[i].Entries))
+	}
+}
+
+// add counts a change; until all are there MeanRatio is the sum of the logarithms.
+func (k *KindChanges) add(c Change) {
+	k.Entries++
+	k.MeanRatio += math.Log(c.Ratio)
+	switch c.Verdict {
+	case Slower:
+		k.Slower++
+	case Faster:
+		k.Faster++
+	case Same:
+		k.Same++
+	default:
+		k.Unknown++
+	}
+}
+
+// SlowerBy lists the changes that are really slower by more than a share: 0.05 is 5 %.
+func (c *Comparison) SlowerBy(share float64) []Change {
+	var list []Change
+	for _, change := range c.Changes {
+		if change.Verdict == Slower && change.Ratio > 1+share {
+			list = append(list, change)
+		}
+	}
+	return list
+}
+
+// SentinelRatio is how long the sentinel of b took relative to that of a, which tells how equal device and state were; 0
+// where the tables do not have the same sentinel.
+func SentinelRatio(a, b *Table) float64 {
+	if a.Sentinel == nil || b.Sentinel == nil || a.Sentinel.Key != b.Sentinel.Key {
+		return 0
+	}
+	return b.Sentinel.MedianMS / a.Sentinel.MedianMS
+}
+
+// String reads "mbconv_k3_t6_i16_o24_s2_r112: +5.1 %".
+func (c Change) String() string { return fmt.Sprintf("%s: %+.1f %%", c.A.Name(), 100*(c.Ratio-1)) }
