@@ -27,7 +27,7 @@ if [ "$backend" = auto ]; then
 fi
 if [ "$backend" = xla ]; then
 	step "Running on XLA"
-	schedule="--limit 6000 --epochs 6 --architecture-epoch 2 --batch 64"
+	schedule="--limit 4500 --epochs 6 --architecture-epoch 2 --batch 64"
 	recipe="--epochs 1 --batch 32"
 else
 	step "Running on the pure-Go backend: a search step takes 15 to 40 times as long as on XLA, so the schedule is shorter"
