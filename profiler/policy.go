@@ -4,29 +4,46 @@ import (
 	"time"
 
 	"densenas/internal/exit"
+	"densenas/lut"
 )
 
 // Policy says how an operation is sampled. Start from [DefaultPolicy].
 type Policy struct {
-	// Precision is the aimed half-width of the 95 % interval of the median, relative to the median: 0.02.
+	// Precision is the aimed half-width of the 95 % interval of the median, relative to the median: 0.01.
 	Precision float64
-	// MinRounds are measured before the interval is first looked at: 10. At least 6, below which there is no interval.
+	// MinRounds are measured before the interval is first looked at: 10. It is looked at again each time that the number of
+	// rounds has doubled, and never in between. At least 6, below which there is no interval.
 	MinRounds int
+	// MaxRounds ends an operation like Limit: 1280.
+	MaxRounds int
 	// MinLap is how long a lap lasts at least; short operations are repeated within it: 1 ms.
 	MinLap time.Duration
 	// MaxLaps are timed per round; long operations get fewer: 5.
 	MaxLaps int
 	// RoundTime is what the timed laps of a round should last at most, though there is always one lap: 20 ms.
 	RoundTime time.Duration
-	// WarmUp bounds the warm-up of an operation whose times do not become flat: 500 ms.
+	// Settle is how long an operation is warmed up at least: 200 ms. Then its times have to be flat.
+	Settle time.Duration
+	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
-	// Limit bounds the timed laps of an operation, all rounds together: 2 s. An operation that meets it before it is
-	// precise is kept, flagged noisy, after at least 6 rounds.
+	// Limit bounds the timed laps of an operation, all rounds that count together: 2 s. An operation that meets it before it
+	// is precise is kept, flagged noisy, after at least 6 rounds.
 	Limit time.Duration
-	// Group is how many operations are in memory, and alternate, at once: 8. An interrupted run loses at most so many. Those
-	// of a group become complete at about the same time, so that a small one has something to save early.
+	// Total bounds a whole run: 0, no bound. Every operation gets its MinRounds whatever the bound is; what is left of it goes
+	// to the widest intervals first, see [Profile].
+	Total time.Duration
+	// Group is how many operations are in memory, and alternate, at once: 8. A killed run loses at most so many.
 	Group int
-	// Seed decides the order of the rounds.
+	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1.
+	Off float64
+	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. Further rounds count, and what
+	// they measure is flagged throttled.
+	MaxDiscarded int
+	// BackOff is the pause after a discarded round, doubled after each that follows it, up to sixteenfold: 100 ms.
+	BackOff time.Duration
+	// Caches is what the processor's caches hold when an operation is called: lut.Warm, the only state that there is so far.
+	Caches string
+	// Seed decides the order of the rounds, and the values of inputs and weights.
 	Seed uint64
 }
 
@@ -36,15 +53,21 @@ const minInterval = 6
 // DefaultPolicy is what a program uses that is told nothing else.
 func DefaultPolicy() Policy {
 	return Policy{
-		Precision: 0.02,
-		MinRounds: 10,
-		MinLap:    time.Millisecond,
-		MaxLaps:   5,
-		RoundTime: 20 * time.Millisecond,
-		WarmUp:    500 * time.Millisecond,
-		Limit:     2 * time.Second,
-		Group:     8,
-		Seed:      1,
+		Precision:    0.01,
+		MinRounds:    10,
+		MaxRounds:    1280,
+		MinLap:       time.Millisecond,
+		MaxLaps:      5,
+		RoundTime:    20 * time.Millisecond,
+		Settle:       200 * time.Millisecond,
+		WarmUp:       time.Second,
+		Limit:        2 * time.Second,
+		Group:        8,
+		Off:          0.1,
+		MaxDiscarded: 20,
+		BackOff:      100 * time.Millisecond,
+		Caches:       lut.Warm,
+		Seed:         1,
 	}
 }
 
@@ -53,15 +76,27 @@ func (p Policy) Check() error {
 	switch {
 	case !(p.Precision > 0 && p.Precision < 1):
 		return exit.BadInput("precision is %g, allowed is above 0 and below 1: 0.02 asks for an interval of ±2 %%", p.Precision)
-	case p.MinRounds < minInterval || p.MinRounds > 10_000:
-		return exit.BadInput("%d rounds, allowed are %d to 10000", p.MinRounds, minInterval)
+	case p.MinRounds < minInterval || p.MinRounds > maxRounds:
+		return exit.BadInput("%d rounds, allowed are %d to %d", p.MinRounds, minInterval, maxRounds)
 	case p.Limit <= 0:
 		return exit.BadInput("the time limit of an operation is %v, allowed is more than 0", p.Limit)
-	case p.MinLap <= 0 || p.MaxLaps < 1 || p.RoundTime <= 0 || p.WarmUp < 0 || p.Group < 1:
-		return exit.BadInput("laps, warm-up and group of the policy %+v: allowed are positive values", p)
+	case p.Total < 0:
+		return exit.BadInput("the budget is %v, allowed is more than 0, or 0 for none", p.Total)
+	case p.Caches != lut.Warm:
+		return exit.BadInput("caches are to be %.40q, known is %s", p.Caches, lut.Warm)
+	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Group < 1 || p.MaxRounds > maxRounds:
+		return exit.BadInput("laps, rounds, warm-up and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
+	case !(p.Off > 0 && p.Off < 1) || p.MaxDiscarded < 0 || p.BackOff < 0:
+		return exit.BadInput("the sentinel may be off by %g, %d rounds and a pause of %v: allowed are above 0 and below 1, and from 0", p.Off, p.MaxDiscarded, p.BackOff)
 	}
 	return nil
 }
+
+// Bounds of a policy, and so of a journal.
+const (
+	maxRounds = 10_000
+	maxLaps   = 100
+)
 
 // laps are the timed laps of a round, for laps of this length.
 func (p Policy) laps(lap time.Duration) int {

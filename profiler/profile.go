@@ -1,143 +1,301 @@
 package profiler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"densenas/supernet/space"
 )
 
-// Measurement is a completely measured operation.
-type Measurement struct {
-	Op       space.Op
-	Lowering string // how it was written, where there is a choice
-	Summary
-	Noisy bool // the time was used up before the interval was narrow enough
+// Runner makes executables for one device, with one runtime, at one batch. It is used from one goroutine.
+type Runner interface {
+	// Op compiles an operation, in the fastest way the runner knows to write it, which it names; "" where there is one.
+	Op(ctx context.Context, op space.Op) (call Call, lowering string, err error)
+	// Empty compiles the smallest graph that there is: what it takes is the time of a call.
+	Empty() (Call, error)
+}
+
+// Job is what a run measures.
+type Job struct {
+	// Items are all operations of the run, with the number of places of each, which decides where a budget is spent.
+	Items []space.OpCount
+	// Sentinel is the operation that tells how steady the device is, see [SentinelOf].
+	Sentinel space.Op
+	// Log is what was measured before, by a run that is continued; nil: nothing.
+	Log *Log
+}
+
+// remaining are the operations that have not been measured yet.
+func (j Job) remaining() []space.Op {
+	var ops []space.Op
+	for _, item := range j.Items {
+		if j.Log == nil || j.Log.entries[item.Op.Key()] == nil {
+			ops = append(ops, item.Op)
+		}
+	}
+	return ops
 }
 
 // Observer follows a profile. Either function may be nil.
 type Observer struct {
-	// Save gets all complete measurements, and the empty call as measured so far: at the end, and in between every ten
-	// seconds or so when there are new ones. An error ends the profile.
-	Save func(done []Measurement, empty Summary) error
+	// Save gets each visit to an operation as soon as it is complete. An error ends the profile.
+	Save func(Record) error
 	// Progress counts steps, of which there are [Steps], and names what was done.
 	Progress func(steps int, note string)
+
+	pause func(context.Context, time.Duration) error // nil: waits
+	now   func() time.Time                           // nil: that of package time
 }
 
 // Steps is the number of steps of a profile: of each operation the rounds that it takes at least, and as many for its
 // preparation, which is mostly compiling.
 func Steps(operations int, p Policy) int { return operations * 2 * p.MinRounds }
 
-// saveEvery is how much work an abrupt end may lose.
-const saveEvery = 10 * time.Second
-
-// Profile measures operations in groups. When ctx ends it returns its error, and what is complete has been saved: all of the
-// groups before, and of the one at hand the operations that met the policy's stopping rule.
-func Profile(ctx context.Context, r Runner, ops []space.Op, p Policy, o Observer) error {
+// Profile measures the operations that the job's log lacks, in groups. When ctx ends it returns its error; what is complete has
+// been saved.
+//
+// With a budget (Policy.Total), each operation gets its first rounds, and then the budget that is left goes to those that are
+// not precise, in the order of how much the uncertainty of the whole space shrinks by it: the width of the interval times the
+// number of places. Such an operation is compiled again, so it is visited only if the budget lasts for that.
+func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err error) {
 	if err := p.Check(); err != nil {
 		return err
 	}
-	empty, err := r.Empty()
-	if err != nil {
+	if job.Log == nil {
+		job.Log = &Log{}
+	}
+	o.pause, o.now = orWait(o.pause), orNow(o.now)
+	s := session{runner: r, policy: p, observer: o, log: job.Log, start: o.now(), before: job.Log.Elapsed()}
+	ops := job.remaining()
+	if len(ops) == 0 && len(s.worth(job.Items)) == 0 {
+		return nil
+	}
+	if s.empty, err = r.Empty(); err != nil {
 		return fmt.Errorf("compiling the empty call: %w", err)
 	}
-	defer empty.Close()
-	s := session{runner: r, policy: p, observer: o, empty: empty, random: rand.New(rand.NewPCG(p.Seed, 0)), saved: time.Now()}
+	defer s.empty.Close()
+	sentinel, _, err := r.Op(ctx, job.Sentinel)
+	if err != nil {
+		return fmt.Errorf("the sentinel, %s: %w", job.Sentinel.Key(), err)
+	}
+	defer sentinel.Close()
+	if s.bench, err = newBench(ctx, sentinel, p, job.Log.past(), o.pause); err != nil {
+		return err
+	}
+	if p.Total > 0 {
+		s.bench.policy.MaxRounds = p.MinRounds // for now
+	}
 	for group := range slices.Chunk(ops, p.Group) {
-		if err := s.group(ctx, group); err != nil {
-			if saveErr := s.save(); saveErr != nil {
-				return saveErr
-			}
+		if err := s.group(ctx, group, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	s.bench.policy.MaxRounds = p.MaxRounds
+	return s.refine(ctx, job.Items)
 }
 
+func orWait(pause func(context.Context, time.Duration) error) func(context.Context, time.Duration) error {
+	if pause == nil {
+		return wait
+	}
+	return pause
+}
+
+func orNow(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}
+
+// session is a profile under way.
 type session struct {
 	runner   Runner
 	policy   Policy
 	observer Observer
-	random   *rand.Rand
+	bench    *Bench
+	log      *Log
+	start    time.Time
+	before   time.Duration // that the run took before it was continued
 
-	empty       Call
-	emptyRounds [][]float64 // of all groups
-	done        []Measurement
-	unsaved     int
-	saved       time.Time
+	empty Call
 }
 
-// group measures operations that are in memory together.
-func (s *session) group(ctx context.Context, ops []space.Op) (err error) {
-	var subjects []*subject
-	lowerings := map[*subject]string{}
-	defer func() {
-		for _, subject := range subjects {
-			subject.call.Close()
+func (s *session) elapsed() time.Duration { return s.before + s.observer.now().Sub(s.start) }
+
+// refine spends what is left of the budget.
+func (s *session) refine(ctx context.Context, items []space.OpCount) error {
+	visited := map[space.Op]bool{} // those that met their limit, and would not become better
+	for {
+		var group []space.Op
+		left := s.policy.Total - s.elapsed()
+		for _, op := range s.worth(items) {
+			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle; len(group) == s.policy.Group || left <= 0 {
+				break
+			}
+			if !visited[op] {
+				group, visited[op] = append(group, op), true
+			}
 		}
-	}()
-	for _, op := range ops {
-		if err := ctx.Err(); err != nil {
+		if len(group) == 0 {
+			return nil
+		}
+		if err := s.group(ctx, group, func() bool { return s.elapsed() >= s.policy.Total }); err != nil {
 			return err
 		}
-		call, lowering, err := s.runner.Op(ctx, op)
-		if err != nil {
-			return fmt.Errorf("%s: %w", op.Key(), err)
-		}
-		subject := &subject{call: call}
-		subjects = append(subjects, subject)
-		lowerings[subject] = lowering
-		if err := subject.warmUp(ctx, s.policy); err != nil {
-			return fmt.Errorf("%s: %w", op.Key(), err)
-		}
-		s.progress(s.policy.MinRounds, op.Key())
 	}
-	empty := &subject{call: s.empty}
+}
+
+// worth are the operations that a budget should make more precise, the most uncertain first; none without a budget.
+func (s *session) worth(items []space.OpCount) []space.Op {
+	if s.policy.Total == 0 {
+		return nil
+	}
+	gain := map[space.Op]float64{}
+	var ops []space.Op
+	for _, item := range items {
+		m := s.log.entries[item.Op.Key()]
+		if m == nil || !m.Noisy || spent(m.Rounds, s.policy) >= s.policy.Limit || m.Summary.Rounds >= s.policy.MaxRounds {
+			continue
+		}
+		ops = append(ops, item.Op)
+		gain[item.Op] = (m.HighMS - m.LowMS) * float64(item.Count)
+	}
+	slices.SortStableFunc(ops, func(a, b space.Op) int { return cmp.Compare(gain[b], gain[a]) })
+	return ops
+}
+
+// spent estimates the time of the timed laps of rounds that count.
+func spent(rounds []Round, p Policy) time.Duration {
+	var total time.Duration
+	for i := range rounds {
+		if !rounds[i].Discarded {
+			total += took(&rounds[i], p)
+		}
+	}
+	return total
+}
+
+func took(r *Round, p Policy) time.Duration {
+	var total time.Duration
+	for _, ms := range r.LapsMS {
+		total += max(time.Duration(ms*float64(time.Millisecond)), p.MinLap)
+	}
+	return total
+}
+
+// visit is an operation while it is measured.
+type visit struct {
+	*subject
+	op       space.Op
+	record   Record
+	complete bool
+}
+
+// group measures operations that are in memory together, until each is done, or there is enough.
+func (s *session) group(ctx context.Context, ops []space.Op, enough func() bool) error {
+	var visits []*visit
+	defer func() {
+		for _, v := range visits {
+			v.call.Close()
+		}
+	}()
+	var subjects []*subject
+	for _, op := range ops {
+		v, err := s.prepare(ctx, op)
+		if v != nil {
+			visits, subjects = append(visits, v), append(subjects, v.subject)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	empty := s.bench.subject(s.empty)
 	if err := empty.warmUp(ctx, s.policy); err != nil {
 		return fmt.Errorf("the empty call: %w", err)
 	}
-	turn := func(subject *subject) error {
-		if subject == empty {
-			s.emptyRounds = append(s.emptyRounds, subject.rounds[len(subject.rounds)-1])
-			return nil
-		}
-		op := ops[slices.Index(subjects, subject)]
-		switch n := len(subject.rounds); {
-		case subject.done:
-			s.progress(max(s.policy.MinRounds-n, 0)+1, op.Key())
-			s.done = append(s.done, Measurement{op, lowerings[subject], summarize(subject.rounds), subject.noisy})
-			s.unsaved++
-		case n < s.policy.MinRounds:
-			s.progress(1, op.Key())
-		}
-		if time.Since(s.saved) >= saveEvery {
-			return s.save()
+	written := 0 // rounds of the empty call
+	ended := func(round) error {
+		for _, v := range visits {
+			if v.complete {
+				continue
+			}
+			if n := len(v.medians); !v.done && v.earlier == 0 && n > 0 && n < s.policy.MinRounds {
+				s.progress(1, v.op.Key())
+			}
+			if !v.done {
+				continue
+			}
+			v.complete = true
+			if v.earlier == 0 {
+				s.progress(max(s.policy.MinRounds-len(v.medians), 0)+1, v.op.Key())
+			}
+			if err := s.save(v, empty.rounds[written:]); err != nil {
+				return err
+			}
+			written = len(empty.rounds)
 		}
 		return nil
 	}
-	if err := rounds(ctx, subjects, []*subject{empty}, s.policy, s.random, turn); err != nil {
-		return err
+	return s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
+}
+
+// prepare compiles an operation and warms it up. What it returns beside an error has to be closed too. It returns nothing for
+// an operation that was written otherwise before.
+func (s *session) prepare(ctx context.Context, op space.Op) (*visit, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	return s.save()
+	start := s.observer.now()
+	call, lowering, err := s.runner.Op(ctx, op)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op.Key(), err)
+	}
+	v := &visit{subject: s.bench.subject(call), op: op}
+	v.record = Record{Key: op.Key(), Visit: 1, Lowering: lowering, CompileMS: rounded(milliseconds(s.observer.now().Sub(start)))}
+	if m := s.log.entries[op.Key()]; m != nil {
+		if m.Lowering != lowering {
+			// Both ways take about as long. What is known of one stays.
+			call.Close()
+			return nil, nil
+		}
+		v.record.Visit, v.earlier = m.Visits+1, len(m.Rounds)
+		v.rounds = slices.Clone(m.Rounds)
+		for i := range v.rounds {
+			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))
+		}
+		v.throttled = m.Throttled
+	}
+	if err := v.warmUp(ctx, s.policy); err != nil {
+		return v, fmt.Errorf("%s: %w", op.Key(), err)
+	}
+	if v.earlier == 0 {
+		s.progress(s.policy.MinRounds, op.Key())
+	}
+	return v, nil
+}
+
+// save hands a visit over, with the rounds of the empty call since the one before.
+func (s *session) save(v *visit, call []Round) error {
+	r := v.record
+	r.ElapsedMS = rounded(milliseconds(s.elapsed()))
+	r.Noisy, r.Throttled = v.noisy, v.throttled
+	r.Rounds, r.Call = slices.Clone(v.rounds[v.earlier:]), slices.Clone(call)
+	r.Outliers = summarize(r.Rounds).Outliers
+	if err := s.log.Add(r); err != nil {
+		return fmt.Errorf("not saved: %w", err)
+	}
+	if s.observer.Save == nil {
+		return nil
+	}
+	return s.observer.Save(r)
 }
 
 func (s *session) progress(steps int, note string) {
 	if s.observer.Progress != nil {
 		s.observer.Progress(steps, note)
 	}
-}
-
-// save hands over what is complete, if there is something new.
-func (s *session) save() error {
-	if s.unsaved == 0 || s.observer.Save == nil {
-		return nil
-	}
-	if err := s.observer.Save(slices.Clone(s.done), summarize(s.emptyRounds)); err != nil {
-		return err
-	}
-	s.unsaved, s.saved = 0, time.Now()
-	return nil
 }

@@ -7,38 +7,68 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Summary describes the times of one operation, in ms.
+// Summary describes the times of one operation, in ms, in the rounds that count.
 type Summary struct {
 	// MedianMS is the median of the rounds' medians; Low and High bound its 95 % interval, from order statistics.
 	MedianMS, LowMS, HighMS float64
-	// Of all timed laps: median absolute deviation from their median, percentiles and minimum. A lap of several calls counts
-	// by its time per call.
+	// Median absolute deviation from the median, percentiles and minimum. They are of single calls where the clock can tell
+	// these apart, else of laps, of which one of several calls counts by its time per call.
 	MADMS, P10MS, P90MS, MinMS float64
 	// Count is the number of timed laps in all Rounds.
 	Count, Rounds int
+	// Outliers are the laps that lie further from the median of laps than five times their scaled median absolute deviation.
+	// They count like all others: a median does not move by them.
+	Outliers int
 }
 
-// summarize takes the laps of each round. With fewer than 6 rounds the interval is that of all laps seen.
-func summarize(rounds [][]float64) Summary {
-	var medians, laps []float64
-	for _, round := range rounds {
-		medians = append(medians, median(round))
-		laps = append(laps, round...)
+// summarize describes what counts among the rounds; nothing where none does. With fewer than 6 that count, the interval is
+// that of all laps seen.
+func summarize(rounds []Round) Summary {
+	var medians, laps, times []float64
+	shortest := math.Inf(1)
+	for i := range rounds {
+		r := &rounds[i]
+		if r.Discarded {
+			continue
+		}
+		medians = append(medians, median(r.LapsMS))
+		laps = append(laps, r.LapsMS...)
+		if len(r.CallsMS) > 0 {
+			times, shortest = append(times, r.CallsMS...), min(shortest, r.MinMS)
+		} else {
+			times, shortest = append(times, r.LapsMS...), min(shortest, slices.Min(r.LapsMS))
+		}
+	}
+	if len(medians) == 0 {
+		return Summary{}
 	}
 	slices.Sort(laps)
-	s := Summary{Count: len(laps), Rounds: len(rounds)}
+	slices.Sort(times)
+	s := Summary{Count: len(laps), Rounds: len(medians), P10MS: quantile(times, 0.1), P90MS: quantile(times, 0.9)}
+	s.MinMS = min(shortest, times[0])
 	s.MedianMS, s.LowMS, s.HighMS = interval(medians)
-	s.P10MS, s.P90MS, s.MinMS = quantile(laps, 0.1), quantile(laps, 0.9), laps[0]
 	if math.IsInf(s.LowMS, 0) || math.IsInf(s.HighMS, 0) {
 		s.LowMS, s.HighMS = min(laps[0], s.MedianMS), max(laps[len(laps)-1], s.MedianMS)
 	}
-	centre := median(laps)
-	deviations := make([]float64, len(laps))
-	for i, lap := range laps {
-		deviations[i] = math.Abs(lap - centre)
+	_, s.MADMS = spread(times)
+	const scaled = 1.4826 // the deviation of normal noise, over its median absolute deviation
+	centre, deviation := spread(laps)
+	for _, lap := range laps {
+		if math.Abs(lap-centre) > 5*scaled*deviation {
+			s.Outliers++
+		}
 	}
-	s.MADMS = median(deviations)
 	return s
+}
+
+// spread is the median and the median absolute deviation.
+func spread(values []float64) (centre, deviation float64) {
+	centre = median(values)
+	deviations := make([]float64, len(values))
+	for i, v := range values {
+		deviations[i] = math.Abs(v - centre)
+	}
+	return centre, median(deviations)
 }
 
 // interval is the median with its 95 % interval, which is infinite below 6 values.

@@ -9,10 +9,10 @@ import (
 func TestSummarize(t *testing.T) {
 	// Medians of the rounds: 1, 2, …, 10. By the binomial distribution the 95 % interval of their median reaches from the
 	// second to the ninth.
-	var rounds [][]float64
+	var rounds []Round
 	for i := range 10 {
 		m := float64(i + 1)
-		rounds = append(rounds, []float64{m + 0.5, m, m - 0.5})
+		rounds = append(rounds, Round{LapsMS: []float64{m + 0.5, m, m - 0.5}})
 	}
 	got := summarize(rounds)
 	want := Summary{MedianMS: 5.5, LowMS: 2, HighMS: 9, MADMS: 2.5, P10MS: 1.5, P90MS: 9.5, MinMS: 0.5, Count: 30, Rounds: 10}
@@ -30,7 +30,7 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestFewRoundsHaveAFiniteInterval(t *testing.T) {
-	got := summarize([][]float64{{2, 4}, {3}})
+	got := summarize([]Round{{LapsMS: []float64{2, 4}}, {LapsMS: []float64{9}, Discarded: true}, {LapsMS: []float64{3}}})
 	if got.LowMS != 2 || got.HighMS != 4 || got.MedianMS != 3 {
 		t.Errorf("%+v", got)
 	}

@@ -1,10 +1,10 @@
 package profiler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"densenas/internal/exit"
@@ -12,29 +12,39 @@ import (
 	"densenas/supernet/space"
 )
 
-// Noisy flags an entry whose time was used up before its interval was narrow enough.
-const Noisy = "noisy"
+// Flags of entries.
+const (
+	// Noisy: the time was used up before the interval was narrow enough.
+	Noisy = "noisy"
+	// Throttled: the device was slower than over the rest of the run, as its sentinel shows.
+	Throttled = "throttled"
+)
 
 // Settings are what all entries of a table have in common.
 type Settings struct {
 	Device      lut.Device
 	Runtime     lut.Runtime
-	Threads     int   // that the runtime may use; 0 on an accelerator
-	Batch       int   // images per call
-	Resolutions []int // sides of the network inputs, ascending
+	Threads     int    // that the runtime may use; 0 on an accelerator
+	Batch       int    // images per call
+	Resolutions []int  // sides of the network inputs, ascending
+	DType       string // "f32"
 	Policy      Policy
 }
 
 // NewTable is a table of the settings without entries.
 func (s Settings) NewTable() *lut.Table {
 	return &lut.Table{
-		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Batch: s.Batch, Resolutions: s.Resolutions, DType: "f32", Layout: "nhwc",
+		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Batch: s.Batch, Resolutions: s.Resolutions, DType: s.DType, Layout: "nhwc",
+		Caches: s.Policy.Caches,
 		Policy: &lut.Policy{
-			Precision: s.Policy.Precision,
-			MinRounds: s.Policy.MinRounds,
-			MinLapMS:  milliseconds(s.Policy.MinLap),
-			OpLimitMS: milliseconds(s.Policy.Limit),
-			Seed:      int64(s.Policy.Seed),
+			Precision:    s.Policy.Precision,
+			MinRounds:    s.Policy.MinRounds,
+			MaxRounds:    s.Policy.MaxRounds,
+			WarmUpMS:     milliseconds(s.Policy.Settle),
+			MinLapMS:     milliseconds(s.Policy.MinLap),
+			OpLimitMS:    milliseconds(s.Policy.Limit),
+			TotalLimitMS: milliseconds(s.Policy.Total),
+			Seed:         int64(s.Policy.Seed),
 		},
 	}
 }
@@ -81,6 +91,7 @@ func (s Settings) differences(t *lut.Table) []string {
 		{"resolutions", fmt.Sprint(t.Resolutions), fmt.Sprint(want.Resolutions)},
 		{"dtype", t.DType, want.DType},
 		{"layout", t.Layout, want.Layout},
+		{"caches", cmp.Or(t.Caches, lut.Warm), want.Caches},
 		{"precision", policy.Precision, want.Policy.Precision},
 	} {
 		if field.got != field.want {
@@ -97,12 +108,27 @@ func quoted(v any) any {
 	return v
 }
 
-// Add puts measurements into a table, in place of older entries of the same keys, and the empty call.
-func Add(t *lut.Table, done []Measurement, empty Summary) {
-	t.CallMS, t.CallLowMS, t.CallHighMS = empty.MedianMS, empty.LowMS, empty.HighMS
-	for _, m := range done {
+// Fill puts what was measured into a table, in place of older entries of the same keys, with the empty call and the sentinel.
+func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
+	if call := l.Call(); call.Rounds > 0 {
+		t.CallMS, t.CallLowMS, t.CallHighMS = call.MedianMS, call.LowMS, call.HighMS
+	}
+	t.Sentinel = l.sentinel(sentinel)
+	at := map[string]int{}
+	for i := range t.Entries {
+		if t.Entries[i].Position == nil {
+			at[t.Entries[i].Key] = i
+		}
+	}
+	for _, m := range l.Measurements() {
 		entry := m.entry()
-		if i := slices.IndexFunc(t.Entries, func(e lut.Entry) bool { return e.Key == entry.Key && e.Position == nil }); i >= 0 {
+		if m.Noisy {
+			entry.Flags = append(entry.Flags, Noisy)
+		}
+		if t.Sentinel != nil && m.throttled(t.Sentinel.MedianMS, s.Policy.Off) {
+			entry.Flags = append(entry.Flags, Throttled)
+		}
+		if i, known := at[entry.Key]; known {
 			t.Entries[i] = entry
 		} else {
 			t.Entries = append(t.Entries, entry)
@@ -111,14 +137,10 @@ func Add(t *lut.Table, done []Measurement, empty Summary) {
 }
 
 func (m Measurement) entry() lut.Entry {
-	entry := lut.Entry{
+	return lut.Entry{
 		Key: m.Op.Key(), MedianMS: m.MedianMS, LowMS: m.LowMS, HighMS: m.HighMS, MADMS: m.MADMS, P10MS: m.P10MS, P90MS: m.P90MS, MinMS: m.MinMS,
-		Count: m.Count, Rounds: m.Rounds, MultiplyAdds: m.Op.MultiplyAdds(), Lowering: m.Lowering,
+		Count: m.Count, Rounds: m.Summary.Rounds, MultiplyAdds: m.Op.MultiplyAdds(), Lowering: m.Lowering,
 	}
-	if m.Noisy {
-		entry.Flags = []string{Noisy}
-	}
-	return entry
 }
 
 // Remaining are the operations of a plan that a table, which may be nil, has no entry for.

@@ -3,6 +3,7 @@ package profiler
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,12 +15,21 @@ import (
 func settings() Settings {
 	return Settings{
 		Device:  lut.Device{Model: "box", Architecture: "amd64", Cores: 2},
-		Runtime: lut.Runtime{Name: "go", Version: "gomlx v1"}, Threads: 2, Batch: 1, Resolutions: []int{32}, Policy: DefaultPolicy(),
+		Runtime: lut.Runtime{Name: "go", Version: "gomlx v1"}, Threads: 2, Batch: 1, Resolutions: []int{32}, DType: "f32", Policy: DefaultPolicy(),
 	}
 }
 
-func measured(op space.Op, ms float64) Measurement {
-	return Measurement{Op: op, Lowering: "taps", Summary: Summary{MedianMS: ms, LowMS: ms, HighMS: ms, P10MS: ms, P90MS: ms, MinMS: ms, Count: 10, Rounds: 10}}
+// log has one round of each operation, of so many ms, and calls of a tenth of one.
+func log(t *testing.T, ops []space.Op, times ...float64) *Log {
+	t.Helper()
+	l := &Log{}
+	for i, op := range ops {
+		round := func(ms float64) []Round { return []Round{{Number: i + 1, LapsMS: []float64{ms}, SentinelMS: 1}} }
+		if err := l.Add(Record{Key: op.Key(), Visit: 1, Lowering: "taps", Rounds: round(times[i]), Call: round(0.1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
 }
 
 func TestTableIsContinued(t *testing.T) {
@@ -31,7 +41,7 @@ func TestTableIsContinued(t *testing.T) {
 	}
 	table := settings().NewTable()
 	first, second := plan.Items[0].Op, plan.Items[1].Op
-	Add(table, []Measurement{measured(first, 1)}, Summary{MedianMS: 0.1, LowMS: 0.1, HighMS: 0.1})
+	settings().Fill(table, log(t, []space.Op{first}, 1), first.Key())
 	if err := table.Write(path); err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +52,8 @@ func TestTableIsContinued(t *testing.T) {
 	if rest := Remaining(plan, again); len(rest) != len(plan.Items)-1 || rest[0] != second {
 		t.Errorf("%d operations remain, first %s", len(rest), rest[0].Key())
 	}
-	Add(again, []Measurement{measured(first, 2), measured(second, 3)}, Summary{MedianMS: 0.2, LowMS: 0.2, HighMS: 0.2})
-	if len(again.Entries) != 2 || again.Entries[0].MedianMS != 2 || again.CallMS != 0.2 {
+	settings().Fill(again, log(t, []space.Op{first, second}, 2, 3), first.Key())
+	if len(again.Entries) != 2 || again.Entries[0].MedianMS != 2 || again.CallMS != 0.1 || again.Sentinel.Rounds != 2 {
 		t.Errorf("%+v", again)
 	}
 }
@@ -57,13 +67,13 @@ func TestOtherTablesAreNotContinued(t *testing.T) {
 		"threads 1 instead of 2":                func(t *lut.Table) { t.Threads = 1 },
 		"batch 32 instead of 1":                 func(t *lut.Table) { t.Batch = 32 },
 		`resolutions "[32 64]" instead of [32]`: func(t *lut.Table) { t.Resolutions = []int{32, 64} },
-		"precision 0.5 instead of 0.02":         func(t *lut.Table) { t.Policy.Precision = 0.5 },
+		"precision 0.5 instead of 0.01":         func(t *lut.Table) { t.Policy.Precision = 0.5 },
 		"cores 4 instead of 2; batch 2 instead": func(t *lut.Table) { t.Device.Cores, t.Batch = 4, 2 },
 		`plugin "a plugin" instead of ""`:       func(t *lut.Table) { t.Runtime.Plugin = "a plugin" },
-		"precision 0 instead of 0.02":           func(t *lut.Table) { t.Policy = nil },
+		"precision 0 instead of 0.01":           func(t *lut.Table) { t.Policy = nil },
 	} {
 		table := settings().NewTable()
-		Add(table, []Measurement{measured(op, 1)}, Summary{})
+		settings().Fill(table, log(t, []space.Op{op}, 1), op.Key())
 		change(table)
 		if err := table.Write(path); err != nil {
 			t.Fatal(err)
@@ -82,14 +92,23 @@ func TestOtherTablesAreNotContinued(t *testing.T) {
 }
 
 func TestEntriesFitTheTable(t *testing.T) {
-	m := measured(space.Op{Kind: space.MBConv, Kernel: 3, Expansion: 3, In: 8, Out: 8, Stride: 1, Resolution: 8}, 1)
-	m.Noisy = true
+	op := space.Op{Kind: space.MBConv, Kernel: 3, Expansion: 3, In: 8, Out: 8, Stride: 1, Resolution: 8}
+	r := Record{Key: op.Key(), Visit: 1, Lowering: "taps", Noisy: true, Throttled: true}
+	r.Rounds = []Round{{Number: 1, LapsMS: []float64{9}, SentinelMS: 9, Discarded: true}, {Number: 2, LapsMS: []float64{1}, SentinelMS: 1}}
+	r.Call = []Round{{Number: 1, SentinelMS: 9, Discarded: true}, {Number: 2, LapsMS: []float64{0.1}, SentinelMS: 1}}
+	var l Log
+	if err := l.Add(r); err != nil {
+		t.Fatal(err)
+	}
 	table := settings().NewTable()
-	Add(table, []Measurement{m}, Summary{MedianMS: 0.1, LowMS: 0.1, HighMS: 0.1})
+	settings().Fill(table, &l, op.Key())
 	if err := table.Check(); err != nil {
 		t.Error(err)
 	}
-	if e := table.Entries[0]; len(e.Flags) != 1 || e.Flags[0] != Noisy || e.Lowering != "taps" || e.MultiplyAdds != m.Op.MultiplyAdds() {
+	if e := table.Entries[0]; !slices.Equal(e.Flags, []string{Noisy, Throttled}) || e.Lowering != "taps" || e.MultiplyAdds != op.MultiplyAdds() || e.MedianMS != 1 {
 		t.Errorf("%+v", e)
+	}
+	if s := table.Sentinel; s.Rounds != 1 || s.Dropped != 1 || s.MedianMS != 1 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -56,6 +56,7 @@ func (o *measureOptions) Validate() error {
 func (o *measureOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit, p.MinRounds = o.precision, o.limit, o.repetitions
+	p.WarmUp = min(p.WarmUp, p.Limit)
 	return p
 }
 

@@ -18,6 +18,7 @@ import (
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
+	"densenas/supernet/space"
 )
 
 type runOptions struct {
@@ -56,6 +57,7 @@ func (o *runOptions) Validate() error {
 func (o *runOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit = o.precision, o.limit
+	p.WarmUp = min(p.WarmUp, p.Limit)
 	return p
 }
 
@@ -100,7 +102,7 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	}
 	defer b.Finalize()
 	settings := profiler.Settings{
-		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, Policy: o.policy(),
+		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, DType: "f32", Policy: o.policy(),
 	}
 	runner := gomlxrunner.New(b.Backend.Backend, o.batch, settings.Policy.Seed)
 	return profileInto(ctx, runner, settings, plan, o.output, commandLine, stderr)
@@ -125,12 +127,23 @@ func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Setti
 	if before != nil {
 		table = before
 	}
+	remaining := map[space.Op]bool{}
+	for _, op := range ops {
+		remaining[op] = true
+	}
+	sentinel, _ := profiler.SentinelOf(plan.Items)
+	job := profiler.Job{Sentinel: sentinel, Log: &profiler.Log{}}
+	for _, item := range plan.Items {
+		if remaining[item.Op] {
+			job.Items = append(job.Items, item)
+		}
+	}
 	bar := progress.New(stderr, "measuring", profiler.Steps(len(ops), settings.Policy))
 	defer bar.Done()
-	err = profiler.Profile(ctx, r, ops, settings.Policy, profiler.Observer{
+	err = profiler.Profile(ctx, r, job, settings.Policy, profiler.Observer{
 		Progress: bar.Add,
-		Save: func(done []profiler.Measurement, empty profiler.Summary) error {
-			profiler.Add(table, done, empty)
+		Save: func(profiler.Record) error {
+			settings.Fill(table, job.Log, sentinel.Key())
 			return table.Write(path)
 		},
 	})

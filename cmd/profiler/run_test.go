@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,7 +114,7 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 	plan := profiler.NewPlan([]*space.Space{s}, nil)
 	policy := profiler.DefaultPolicy()
 	policy.Group = 8
-	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, Policy: policy}
+	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, DType: "f32", Policy: policy}
 	path := filepath.Join(t.TempDir(), "a.lut.json")
 	const line = "profiler run --space tiny -o a.lut.json"
 
@@ -122,7 +123,7 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 	compiled := 0
 	interrupting := constant{func(n int) {
 		if n == 1 {
-			if compiled++; compiled == 2*policy.Group+3 {
+			if compiled++; compiled == 2*policy.Group+4 {
 				cancel()
 			}
 		}
@@ -149,7 +150,7 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 	if err := profileInto(t.Context(), counting, settings, plan, path, line, &messages); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(read(t, path).Entries); n != len(plan.Items) || measured != len(plan.Items)-2*policy.Group {
+	if n := len(read(t, path).Entries); n != len(plan.Items) || measured != len(plan.Items)-2*policy.Group+1 { // and the sentinel
 		t.Errorf("%d of %d entries, %d measured in the second run", n, len(plan.Items), measured)
 	}
 }
@@ -167,26 +168,26 @@ func TestInterruptedBeforeAnythingIsComplete(t *testing.T) {
 	}
 }
 
-// Each round of the first group, from preparing it to its last turn, may be the one that is interrupted: what is said to be
-// saved is what is in the file, and the same command measures the rest.
+// A run may be interrupted anywhere within its first group, from preparing it to its last turn: what is said to be saved is
+// what is in the file, and the same command measures the rest.
 func TestInterruptedWithinAGroup(t *testing.T) {
 	s, err := space.Load("tiny")
 	if err != nil {
 		t.Fatal(err)
 	}
 	plan := profiler.NewPlan([]*space.Space{s}, nil)
-	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, Policy: profiler.DefaultPolicy()}
+	settings := profiler.Settings{Device: lut.Device{Model: "box"}, Runtime: lut.Runtime{Name: "go"}, Batch: 1, Resolutions: plan.Resolutions, DType: "f32", Policy: profiler.DefaultPolicy()}
 	const line = "profiler run --space tiny -o a.lut.json"
 	none, part := 0, 0
-	for at := 1; ; at += 3 {
+	for at := 1; ; at += 53 {
 		path := filepath.Join(t.TempDir(), "a.lut.json")
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
-		runner := constant{func(int) {
+		runner := &uneven{constant: constant{func(int) {
 			if calls++; calls == at {
 				cancel()
 			}
-		}}
+		}}}
 		var messages bytes.Buffer
 		err := profileInto(ctx, runner, settings, plan, path, line, &messages)
 		cancel()
@@ -197,7 +198,7 @@ func TestInterruptedWithinAGroup(t *testing.T) {
 		if _, err := os.Stat(path); err == nil {
 			saved = len(read(t, path).Entries)
 		}
-		if saved >= settings.Policy.Group {
+		if saved > settings.Policy.Group {
 			break
 		}
 		report := fmt.Sprintf("%d of %d operations saved in %s\n", saved, len(plan.Items), path)
@@ -214,13 +215,37 @@ func TestInterruptedWithinAGroup(t *testing.T) {
 		if err := profileInto(t.Context(), again, settings, plan, path, line, &messages); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(read(t, path).Entries); n != len(plan.Items) || len(measured) != len(plan.Items)-saved {
+		if n := len(read(t, path).Entries); n != len(plan.Items) || len(measured) != len(plan.Items)-saved+1 { // and the sentinel
 			t.Fatalf("after %d calls: %d of %d entries after continuing, %d measured beside %d", at, n, len(plan.Items), len(measured), saved)
 		}
 	}
 	if none == 0 || part == 0 {
 		t.Errorf("%d interruptions saved nothing, %d a part of the group: want some of both", none, part)
 	}
+}
+
+// uneven is a runner half of whose executables are too noisy to be complete at the first look.
+type uneven struct {
+	constant
+	made int
+}
+
+func (u *uneven) Op(context.Context, space.Op) (profiler.Call, string, error) {
+	u.made++
+	if u.made%2 == 0 {
+		return &constantCall{u.during, 0}, "", nil
+	}
+	return &noisyCall{constantCall{u.during, 0}, rand.New(rand.NewPCG(uint64(u.made), 0))}, "", nil
+}
+
+type noisyCall struct {
+	constantCall
+	random *rand.Rand
+}
+
+func (c *noisyCall) Run() (time.Duration, error) {
+	took, err := c.constantCall.Run()
+	return time.Duration(float64(took) * (1 + 0.08*c.random.Float64())), err
 }
 
 // recording remembers the executables that were made.

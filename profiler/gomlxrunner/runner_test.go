@@ -16,7 +16,7 @@ import (
 // quick measures little, whatever the machine does meanwhile.
 func quick() profiler.Policy {
 	p := profiler.DefaultPolicy()
-	p.MinRounds, p.Limit, p.WarmUp = 6, time.Millisecond, 5*time.Millisecond
+	p.MinRounds, p.Limit, p.WarmUp, p.MaxDiscarded = 6, time.Millisecond, 5*time.Millisecond, 0
 	return p
 }
 
@@ -34,15 +34,14 @@ func TestEveryKindIsMeasured(t *testing.T) {
 	ops := []space.Op{s.StemOp(), s.FirstOp(), s.FinalOp(s.Incoming(len(s.Blocks))[0]), s.ClassifierOp()}
 	ops = append(ops, s.StackOps(1)...)
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		var done []profiler.Measurement
-		var call profiler.Summary
-		observer := profiler.Observer{Save: func(all []profiler.Measurement, empty profiler.Summary) error {
-			done, call = all, empty
-			return nil
-		}}
-		if err := profiler.Profile(t.Context(), gomlxrunner.New(b.Backend, 2, 1), ops, quick(), observer); err != nil {
+		job := profiler.Job{Sentinel: s.FirstOp(), Log: &profiler.Log{}}
+		for _, op := range ops {
+			job.Items = append(job.Items, space.OpCount{Op: op, Count: 1})
+		}
+		if err := profiler.Profile(t.Context(), gomlxrunner.New(b.Backend, 2, 1), job, quick(), profiler.Observer{}); err != nil {
 			t.Fatal(err)
 		}
+		done, call := job.Log.Measurements(), job.Log.Call()
 		if len(done) != len(ops) || call.MedianMS <= 0 {
 			t.Fatalf("%d of %d operations, a call takes %g ms", len(done), len(ops), call.MedianMS)
 		}

@@ -77,22 +77,31 @@ func fake(n int, noise float64) (*fakeRunner, []space.Op) {
 	return r, ops
 }
 
+// job makes a job of operations, whose sentinel is the first.
+func job(ops []space.Op) Job {
+	j := Job{Sentinel: ops[0], Log: &Log{}}
+	for i, op := range ops {
+		j.Items = append(j.Items, space.OpCount{Op: op, Count: i%3 + 1})
+	}
+	return j
+}
+
 func TestProfileFindsTheTimes(t *testing.T) {
 	r, ops := fake(40, 0.1)
 	r.cold = 20
 	p := DefaultPolicy()
 	p.Group = 16
-	var done []Measurement
-	var empty Summary
-	steps := 0
+	steps, saved := 0, 0
 	observer := Observer{
-		Save:     func(all []Measurement, e Summary) error { done, empty = all, e; return nil },
+		Save:     func(Record) error { saved++; return nil },
 		Progress: func(n int, _ string) { steps += n },
 	}
-	if err := Profile(t.Context(), r, ops, p, observer); err != nil {
+	j := job(ops)
+	if err := Profile(t.Context(), r, j, p, observer); err != nil {
 		t.Fatal(err)
 	}
-	if len(done) != len(ops) || r.open != 0 || r.most != p.Group+1 || steps != Steps(len(ops), p) {
+	done, empty := j.Log.Measurements(), j.Log.Call()
+	if len(done) != len(ops) || saved != len(ops) || r.open != 0 || r.most != p.Group+2 || steps != Steps(len(ops), p) {
 		t.Fatalf("%d of %d measured, %d left open, at most %d open, %d of %d steps", len(done), len(ops), r.open, r.most, steps, Steps(len(ops), p))
 	}
 	for _, m := range done {
@@ -103,7 +112,7 @@ func TestProfileFindsTheTimes(t *testing.T) {
 		if !(m.MinMS <= m.P10MS && m.P10MS <= m.MedianMS && m.MedianMS <= m.P90MS && m.LowMS <= m.MedianMS && m.MedianMS <= m.HighMS) {
 			t.Errorf("%s: out of order: %+v", m.Op.Key(), m)
 		}
-		if (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS || m.Rounds < p.MinRounds || m.Count < m.Rounds {
+		if (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS || !look(m.Summary.Rounds, p.MinRounds) || m.Count < m.Summary.Rounds {
 			t.Errorf("%s: not precise: %+v", m.Op.Key(), m)
 		}
 	}
@@ -117,12 +126,12 @@ func TestNoisyOperationsAreFlagged(t *testing.T) {
 	r.base[ops[0]] = 50 * time.Millisecond // one call per lap, one lap per round: nothing averages the noise
 	r.noise = 1
 	p := DefaultPolicy()
-	p.Precision, p.Limit = 0.001, time.Second
-	var done []Measurement
-	if err := Profile(t.Context(), r, ops, p, Observer{Save: func(all []Measurement, _ Summary) error { done = all; return nil }}); err != nil {
+	p.Precision, p.Limit, p.MaxDiscarded = 0.001, time.Second, 0
+	j := job(ops)
+	if err := Profile(t.Context(), r, j, p, Observer{}); err != nil {
 		t.Fatal(err)
 	}
-	if m := done[0]; !m.Noisy || m.Rounds < minInterval || m.Rounds > 60 || m.HighMS <= m.LowMS {
+	if m := j.Log.Measurements()[0]; !m.Noisy || m.Summary.Rounds < minInterval || m.Summary.Rounds > 60 || m.HighMS <= m.LowMS {
 		t.Errorf("%+v: want it noisy, after about %v", m, p.Limit)
 	}
 }
@@ -131,11 +140,11 @@ func TestNoisyOperationsAreFlagged(t *testing.T) {
 func TestLongOperationsGetAnInterval(t *testing.T) {
 	r, ops := fake(1, 0.01)
 	r.base[ops[0]] = time.Minute
-	var done []Measurement
-	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{Save: func(all []Measurement, _ Summary) error { done = all; return nil }}); err != nil {
+	j := job(ops)
+	if err := Profile(t.Context(), r, j, DefaultPolicy(), Observer{}); err != nil {
 		t.Fatal(err)
 	}
-	if m := done[0]; m.Rounds != minInterval || m.Count != minInterval || math.IsInf(m.HighMS, 0) || m.HighMS <= m.LowMS {
+	if m := j.Log.Measurements()[0]; m.Summary.Rounds != minInterval || m.Count != minInterval || math.IsInf(m.HighMS, 0) || m.HighMS <= m.LowMS {
 		t.Errorf("%+v", m)
 	}
 }
@@ -149,7 +158,7 @@ func TestShortOperationsShareALap(t *testing.T) {
 	if s.calls != 100 {
 		t.Errorf("%d calls of 10 µs in a lap of 1 ms", s.calls)
 	}
-	perCall, took, err := s.lap()
+	perCall, took, err := s.lap(0)
 	if err != nil || math.Abs(perCall-0.01) > 1e-9 || took != time.Millisecond {
 		t.Errorf("a lap takes %v, %g ms per call, %v", took, perCall, err)
 	}
@@ -159,21 +168,20 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 	r, ops := fake(12, 0.05)
 	p := DefaultPolicy()
 	p.Group = 4
-	var done []Measurement
 	ctx, cancel := context.WithCancel(t.Context())
 	// The second group begins when the fifth operation is prepared.
 	observer := Observer{
-		Save: func(all []Measurement, _ Summary) error { done = all; return nil },
 		Progress: func(_ int, note string) {
 			if note == ops[5].Key() {
 				cancel()
 			}
 		},
 	}
-	if err := Profile(ctx, r, ops, p, observer); !errors.Is(err, context.Canceled) {
+	j := job(ops)
+	if err := Profile(ctx, r, j, p, observer); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want that of the context", err)
 	}
-	if len(done) != 4 || r.open != 0 {
+	if done := j.Log.Measurements(); len(done) != 4 || r.open != 0 {
 		t.Errorf("%d saved, want the 4 of the first group; %d left open", len(done), r.open)
 	}
 }
@@ -181,29 +189,26 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
 	r, ops := fake(DefaultPolicy().Group, 0.1)
 	p := DefaultPolicy()
-	var done []Measurement
 	ctx, cancel := context.WithCancel(t.Context())
-	// Operations need different numbers of rounds. The last step of each comes with its completion: the third ends the run.
-	steps := map[string]int{}
-	complete := 0
-	observer := Observer{
-		Save: func(all []Measurement, _ Summary) error { done = all; return nil },
-		Progress: func(n int, note string) {
-			if steps[note] += n; steps[note] == 2*p.MinRounds {
-				if complete++; complete == 3 {
-					cancel()
-				}
-			}
-		},
-	}
-	if err := Profile(ctx, r, ops, p, observer); !errors.Is(err, context.Canceled) {
+	defer cancel()
+	// Operations need different numbers of rounds: the third that is complete ends the run.
+	saved := 0
+	observer := Observer{Save: func(Record) error {
+		if saved++; saved == 3 {
+			cancel()
+		}
+		return nil
+	}}
+	j := job(ops)
+	if err := Profile(ctx, r, j, p, observer); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want that of the context", err)
 	}
-	if len(done) != 3 || r.open != 0 {
-		t.Errorf("%d saved, want the 3 that were complete; %d left open", len(done), r.open)
+	done := j.Log.Measurements()
+	if len(done) != saved || saved < 3 || saved == len(ops) || r.open != 0 {
+		t.Errorf("%d saved, %d measured, %d left open", saved, len(done), r.open)
 	}
 	for _, m := range done {
-		if m.Rounds < p.MinRounds || (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS {
+		if m.Summary.Rounds < p.MinRounds || (m.HighMS-m.LowMS)/2 > p.Precision*m.MedianMS {
 			t.Errorf("saved before it met the stopping rule: %+v", m)
 		}
 	}
@@ -212,17 +217,17 @@ func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
 func TestProfileReportsFailures(t *testing.T) {
 	r, ops := fake(3, 0)
 	r.failAt = 500
-	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
 		t.Errorf("a lost device: %v, %d left open", err, r.open)
 	}
 	r, ops = fake(3, 0)
 	delete(r.base, ops[1])
-	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
 		t.Errorf("an operation that cannot be compiled: %v, %d left open", err, r.open)
 	}
 	full := errors.New("disk full")
 	r, ops = fake(3, 0)
-	if err := Profile(t.Context(), r, ops, DefaultPolicy(), Observer{Save: func([]Measurement, Summary) error { return full }}); !errors.Is(err, full) {
+	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{Save: func(Record) error { return full }}); !errors.Is(err, full) {
 		t.Errorf("saving failed: %v", err)
 	}
 }

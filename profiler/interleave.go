@@ -1,0 +1,315 @@
+package profiler
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Bench measures executables that are in memory together, in rounds: in each, every one that is not done takes its turn, in a
+// new random order, between runs of the sentinel. What the bench knows of the sentinel goes from one group of executables to
+// the next. Use it from one goroutine.
+type Bench struct {
+	policy    Policy
+	random    *rand.Rand
+	watch     *watch // nil: no sentinel
+	clock     time.Duration
+	collector *collector
+	number    int // of the last round
+	allowance int // rounds that the next group may discard
+	pause     func(ctx context.Context, d time.Duration) error
+}
+
+// NewBench makes a bench with a sentinel, which it warms up; nil for none. The caller closes the sentinel.
+func NewBench(ctx context.Context, sentinel Call, p Policy) (*Bench, error) {
+	return newBench(ctx, sentinel, p, past{}, wait)
+}
+
+// past is what is known of the rounds before, of a run that is continued.
+type past struct {
+	rounds   int       // number of the last
+	sentinel []float64 // ms, in those that count
+}
+
+func newBench(ctx context.Context, sentinel Call, p Policy, before past, pause func(context.Context, time.Duration) error) (*Bench, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	b := &Bench{
+		policy: p, random: rand.New(rand.NewPCG(p.Seed, uint64(before.rounds))), clock: resolution(), collector: newCollector(),
+		number: before.rounds, allowance: p.MaxDiscarded, pause: pause,
+	}
+	if sentinel == nil {
+		return b, nil
+	}
+	defer b.collector.hold()()
+	var err error
+	if b.watch, err = newWatch(ctx, b.subject(sentinel), before.sentinel, p, b.collector.tidy); err != nil {
+		return nil, fmt.Errorf("the sentinel: %w", err)
+	}
+	return b, nil
+}
+
+// wait pauses, unless ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (b *Bench) subject(call Call) *subject { return &subject{call: call, clock: b.clock} }
+
+// Series is what was measured of one executable.
+type Series struct {
+	// Rounds are all rounds, discarded ones too.
+	Rounds []Round
+	// Medians are the medians of the laps in each round that counts, in ms.
+	Medians []float64
+	// Ratios are those of the sentinel's time in these rounds to its reference: above 1, the device was slower. Empty without
+	// a sentinel.
+	Ratios []float64
+	// Noisy: the time was used up before the interval was narrow enough. Throttled: rounds count in which the sentinel was off.
+	Noisy, Throttled bool
+}
+
+// Summary describes the rounds that count.
+func (s Series) Summary() Summary { return summarize(s.Rounds) }
+
+// Measure warms executables up and measures them in rounds until each meets the policy's stopping rule. It closes none. After
+// each turn it calls observe, if that is not nil, with the number of the round, the index of the executable and the median of
+// the turn; whether the round counts is known only at its end.
+func (b *Bench) Measure(ctx context.Context, calls []Call, observe func(round, call int, ms float64)) ([]Series, error) {
+	subjects := make([]*subject, len(calls))
+	for i, call := range calls {
+		subjects[i] = b.subject(call)
+		if err := subjects[i].warmUp(ctx, b.policy); err != nil {
+			return nil, err
+		}
+	}
+	turned := func(s *subject) {
+		if observe != nil {
+			for i := range subjects {
+				if subjects[i] == s {
+					observe(b.number, i, median(s.rounds[len(s.rounds)-1].LapsMS))
+				}
+			}
+		}
+	}
+	if err := b.rounds(ctx, subjects, nil, follower{turned: turned}); err != nil {
+		return nil, err
+	}
+	series := make([]Series, len(calls))
+	for i, s := range subjects {
+		series[i] = b.series(s)
+	}
+	return series, nil
+}
+
+func (b *Bench) series(s *subject) Series {
+	series := Series{Rounds: s.rounds, Medians: s.medians, Noisy: s.noisy, Throttled: s.throttled}
+	if b.watch != nil {
+		reference := b.watch.reference()
+		for i := range s.rounds {
+			if !s.rounds[i].Discarded {
+				series.Ratios = append(series.Ratios, s.rounds[i].SentinelMS/reference)
+			}
+		}
+	}
+	return series
+}
+
+// Interleave measures compiled executables in interleaved rounds with a sentinel, which may be nil, on a bench of their own.
+func Interleave(ctx context.Context, calls []Call, sentinel Call, p Policy, observe func(round, call int, ms float64)) ([]Series, error) {
+	b, err := NewBench(ctx, sentinel, p)
+	if err != nil {
+		return nil, err
+	}
+	return b.Measure(ctx, calls, observe)
+}
+
+// Sample measures one executable, alternating with an empty call, and the time of the call. It closes neither. Noisy says
+// that the time was used up before the executable's interval was narrow enough.
+func Sample(ctx context.Context, call, empty Call, p Policy) (s, emptyCall Summary, noisy bool, err error) {
+	b, err := NewBench(ctx, nil, p)
+	if err != nil {
+		return Summary{}, Summary{}, false, err
+	}
+	subjects := []*subject{b.subject(call), b.subject(empty)}
+	for _, s := range subjects {
+		if err := s.warmUp(ctx, p); err != nil {
+			return Summary{}, Summary{}, false, err
+		}
+	}
+	if err := b.rounds(ctx, subjects[:1], subjects[1:], follower{}); err != nil {
+		return Summary{}, Summary{}, false, fmt.Errorf("measuring: %w", err)
+	}
+	return summarize(subjects[0].rounds), summarize(subjects[1].rounds), subjects[0].noisy, nil
+}
+
+// round says how a round went.
+type round struct {
+	number    int
+	sentinel  float64 // ms, the median of its checks; 0 without one
+	discarded bool
+}
+
+// follower follows rounds. Its functions may be nil.
+type follower struct {
+	turned func(*subject)    // after each turn
+	ended  func(round) error // after each round; an error ends the rounds
+	enough func() bool       // ends the rounds: what is not done by then is noisy
+}
+
+// rounds measures subjects, which are warmed up, until all but the companions are done. Companions take part as long as there
+// are rounds.
+func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, follow follower) error {
+	defer b.collector.hold()()
+	discarded, inARow := 0, 0
+	last := 0.0 // time of the sentinel at the end of the round before; 0: unknown
+	for {
+		var pending []*subject
+		for _, s := range subjects {
+			if !s.done {
+				pending = append(pending, s)
+			}
+		}
+		if len(pending) == 0 {
+			break
+		}
+		pending = append(pending, companions...)
+		b.random.Shuffle(len(pending), func(i, k int) { pending[i], pending[k] = pending[k], pending[i] })
+		b.number++
+		mayDiscard := discarded < b.allowance
+		r, off, end, err := b.round(ctx, pending, last, mayDiscard, follow.turned)
+		if err != nil {
+			return err
+		}
+		last = end
+		for _, s := range companions { // know of every round
+			if n := len(s.rounds); n == 0 || s.rounds[n-1].Number != b.number {
+				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}})
+				s.perRound = append(s.perRound, 0)
+			}
+		}
+		for _, s := range pending {
+			n := len(s.rounds)
+			if n == 0 || s.rounds[n-1].Number != b.number {
+				continue // the round ended before the turn
+			}
+			s.rounds[n-1].SentinelMS, s.rounds[n-1].Discarded = r.sentinel, r.discarded
+			s.throttled = s.throttled || off && !r.discarded
+		}
+		if b.watch != nil && b.watch.follow(r.sentinel, b.policy) {
+			b.judge(subjects)
+			b.judge(companions)
+		} else if b.watch != nil && !off {
+			b.watch.add(r.sentinel)
+		}
+		for _, s := range pending {
+			s.count()
+		}
+		enough := follow.enough != nil && follow.enough()
+		for _, s := range subjects {
+			if !s.done {
+				s.done, s.noisy = stop(s.medians, s.spent, b.policy)
+				if !s.done && enough && len(s.medians) >= minInterval {
+					s.done, s.noisy = true, true
+				}
+			}
+		}
+		if follow.ended != nil {
+			if err := follow.ended(r); err != nil {
+				return err
+			}
+		}
+		if !r.discarded {
+			inARow = 0
+			continue
+		}
+		if err := b.pause(ctx, b.policy.BackOff<<min(inARow, 4)); err != nil {
+			return err
+		}
+		discarded, inARow, last = discarded+1, inARow+1, 0
+	}
+	// On a device that stays slow, groups should not wait as long as the first one, in vain.
+	if discarded > 0 && discarded >= b.allowance {
+		b.allowance = max(b.allowance/2, 1)
+	} else {
+		b.allowance = b.policy.MaxDiscarded
+	}
+	return nil
+}
+
+// round gives each of the subjects its turn, between checks of the sentinel: at the beginning, which the end of the round
+// before may have been, at the end, and in between. If the round may be discarded, it ends as soon as the sentinel is off.
+func (b *Bench) round(ctx context.Context, pending []*subject, last float64, mayDiscard bool, turned func(*subject)) (r round, off bool, end float64, err error) {
+	r.number = b.number
+	var checks []float64
+	check := func() error {
+		if b.watch == nil {
+			return nil
+		}
+		ms, err := b.watch.check(b.collector.tidy)
+		checks = append(checks, ms)
+		off = off || err == nil && b.watch.slow(ms, b.policy)
+		return err
+	}
+	if last > 0 {
+		checks, off = append(checks, last), b.watch.slow(last, b.policy)
+	} else if err := check(); err != nil {
+		return r, false, 0, err
+	}
+	var since time.Duration
+	for _, s := range pending {
+		if err := ctx.Err(); err != nil {
+			return r, false, 0, err
+		}
+		if off && mayDiscard {
+			break
+		}
+		if err := s.turn(b.number, b.policy, b.collector.tidy); err != nil {
+			return r, false, 0, err
+		}
+		if turned != nil {
+			turned(s)
+		}
+		if since += s.perRound[len(s.perRound)-1]; since >= checkEvery {
+			since = 0
+			if err := check(); err != nil {
+				return r, false, 0, err
+			}
+		}
+	}
+	if !(off && mayDiscard) && since > 0 {
+		if err := check(); err != nil {
+			return r, false, 0, err
+		}
+	}
+	r.discarded = off && mayDiscard
+	if b.watch == nil {
+		return r, false, 0, nil
+	}
+	r.sentinel = median(checks)
+	return r, off, checks[len(checks)-1], nil
+}
+
+// judge discards those of the earlier rounds in which the sentinel was slower than its new reference allows.
+func (b *Bench) judge(subjects []*subject) {
+	for _, s := range subjects {
+		if s.done {
+			continue
+		}
+		for i := s.earlier; i < len(s.rounds); i++ {
+			if r := &s.rounds[i]; r.SentinelMS > 0 && b.watch.slow(r.SentinelMS, b.policy) {
+				r.Discarded = true
+			}
+		}
+		s.throttled = false
+	}
+}

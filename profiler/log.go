@@ -1,0 +1,214 @@
+package profiler
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"densenas/lut"
+	"densenas/supernet/space"
+)
+
+// Measurement is a completely measured operation.
+type Measurement struct {
+	Op       space.Op
+	Lowering string // how it was written, where there is a choice
+	Summary
+	// Noisy: the time was used up before the interval was narrow enough. Throttled: rounds count in which the sentinel was off.
+	Noisy, Throttled bool
+	Rounds           []Round       // all, discarded ones too
+	Visits           int           // how often it was compiled and measured
+	Compile          time.Duration // of the first visit
+}
+
+// Record is what one visit to an operation measured: a line of a journal.
+type Record struct {
+	Key       string  `json:"key"`
+	Visit     int     `json:"visit"` // from 1; a further visit adds rounds to those before
+	Lowering  string  `json:"lowering,omitempty"`
+	CompileMS float64 `json:"compile_ms"`
+	ElapsedMS float64 `json:"elapsed_ms"` // of the whole run until now, over all continuations
+	Noisy     bool    `json:"noisy,omitempty"`
+	Throttled bool    `json:"throttled,omitempty"`
+	Outliers  int     `json:"outliers"` // among the laps of this visit
+	Rounds    []Round `json:"rounds"`
+	// Call are the rounds of the empty call since the record before, one for each round that there was, of whatever operations.
+	Call []Round `json:"call_rounds"`
+}
+
+// Log is what was measured so far. Its zero value is empty.
+type Log struct {
+	order     []string
+	entries   map[string]*Measurement
+	medians   map[string][]Summary // after each visit
+	calls     []Round
+	last      int // number of the last round
+	elapsedMS float64
+}
+
+// Add takes a record, after checking that it fits those before. What is wrong with it is said by the names of its fields.
+func (l *Log) Add(r Record) error {
+	op, err := space.ParseKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if err := r.check(); err != nil {
+		return fmt.Errorf("%s: %w", r.Key, err)
+	}
+	m := l.entries[r.Key]
+	switch {
+	case m == nil && r.Visit != 1:
+		return fmt.Errorf("%s: visit is %d, but there was none before", r.Key, r.Visit)
+	case m != nil && r.Visit != m.Visits+1:
+		return fmt.Errorf("%s: visit is %d after %d", r.Key, r.Visit, m.Visits)
+	case m != nil && r.Lowering != m.Lowering:
+		return fmt.Errorf("%s: lowering is %q, but %q in the visit before", r.Key, r.Lowering, m.Lowering)
+	case m != nil && r.Rounds[0].Number <= m.Rounds[len(m.Rounds)-1].Number:
+		return fmt.Errorf("%s: round %d stands there twice", r.Key, r.Rounds[0].Number)
+	case len(r.Call) > 0 && r.Call[0].Number <= l.last:
+		return fmt.Errorf("%s: round %d of the empty call stands there twice", r.Key, r.Call[0].Number)
+	}
+	if m == nil {
+		if l.entries == nil {
+			l.entries, l.medians = map[string]*Measurement{}, map[string][]Summary{}
+		}
+		m = &Measurement{Op: op, Lowering: r.Lowering, Compile: time.Duration(r.CompileMS * float64(time.Millisecond))}
+		l.entries[r.Key] = m
+		l.order = append(l.order, r.Key)
+	}
+	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, m.Throttled || r.Throttled
+	m.Rounds = append(m.Rounds, r.Rounds...)
+	m.Summary = summarize(m.Rounds)
+	l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
+	l.calls = append(l.calls, r.Call...)
+	if n := len(r.Call); n > 0 {
+		l.last = r.Call[n-1].Number
+	}
+	l.elapsedMS = r.ElapsedMS
+	return nil
+}
+
+// Measurements are the operations in the order in which they were first complete.
+func (l *Log) Measurements() []Measurement {
+	all := make([]Measurement, len(l.order))
+	for i, key := range l.order {
+		all[i] = *l.entries[key]
+	}
+	return all
+}
+
+// Call describes the empty call; zero before anything was measured.
+func (l *Log) Call() Summary { return summarize(l.calls) }
+
+// Elapsed is how long the run took.
+func (l *Log) Elapsed() time.Duration {
+	return time.Duration(l.elapsedMS * float64(time.Millisecond))
+}
+
+// past is what a bench that goes on should know.
+func (l *Log) past() past {
+	p := past{rounds: l.last}
+	for i := range l.calls {
+		if r := &l.calls[i]; !r.Discarded && r.SentinelMS > 0 {
+			p.sentinel = append(p.sentinel, r.SentinelMS)
+		}
+	}
+	return p
+}
+
+// sentinel describes the sentinel; nil where there was none.
+func (l *Log) sentinel(key string) *lut.Sentinel {
+	times := l.past().sentinel
+	if len(times) == 0 {
+		return nil
+	}
+	slices.Sort(times)
+	s := &lut.Sentinel{Key: key, MedianMS: median(times), Rounds: len(times)}
+	s.DriftP10, s.DriftP90 = quantile(times, 0.1)/s.MedianMS, quantile(times, 0.9)/s.MedianMS
+	for i := range l.calls {
+		if l.calls[i].Discarded {
+			s.Dropped++
+		}
+	}
+	return s
+}
+
+// throttled says whether an operation was measured, or finished, while the sentinel was off: some of its rounds count
+// nevertheless, or the sentinel was slower in the middle of its rounds than over the whole run by more than a share.
+func (m *Measurement) throttled(sentinelMS, off float64) bool {
+	var times []float64
+	for i := range m.Rounds {
+		if r := &m.Rounds[i]; !r.Discarded && r.SentinelMS > 0 {
+			times = append(times, r.SentinelMS)
+		}
+	}
+	return m.Throttled || len(times) > 0 && median(times) > (1+off)*sentinelMS
+}
+
+// check reports the first thing that makes a record useless.
+func (r *Record) check() error {
+	for _, f := range []struct {
+		field string
+		value float64
+	}{{"compile_ms", r.CompileMS}, {"elapsed_ms", r.ElapsedMS}} {
+		if !(f.value >= 0 && f.value <= maxTimeMS) {
+			return fmt.Errorf("%s is %g, allowed is 0 to %g", f.field, f.value, maxTimeMS)
+		}
+	}
+	if len(r.Lowering) > 40 {
+		return fmt.Errorf("lowering is %.40q…, allowed are at most 40 bytes", r.Lowering)
+	}
+	if len(counted(r.Rounds)) == 0 {
+		return errors.New("rounds holds none that counts")
+	}
+	for _, list := range []struct {
+		field  string
+		rounds []Round
+		most   int
+	}{{"rounds", r.Rounds, 2 * maxRounds}, {"call_rounds", r.Call, maxTotalRounds}} {
+		if len(list.rounds) > list.most {
+			return fmt.Errorf("%s has %d rounds, allowed are at most %d", list.field, len(list.rounds), list.most)
+		}
+		before := 0
+		for i := range list.rounds {
+			if err := list.rounds[i].check(before); err != nil {
+				return fmt.Errorf("%s[%d]: %w", list.field, i, err)
+			}
+			before = list.rounds[i].Number
+		}
+	}
+	return nil
+}
+
+// Bounds of a journal beside those of a policy.
+const (
+	maxTimeMS      = 1e9
+	maxTotalRounds = 10_000_000
+)
+
+func (r *Round) check(before int) error {
+	if r.Number <= before || r.Number > maxTotalRounds {
+		return fmt.Errorf("round is %d after %d, allowed is an ascending order up to %d", r.Number, before, maxTotalRounds)
+	}
+	if len(r.LapsMS) > maxLaps || len(r.LapsMS) == 0 && !r.Discarded {
+		return fmt.Errorf("laps_ms has %d laps, allowed are 1 to %d", len(r.LapsMS), maxLaps)
+	}
+	if len(r.CallsMS) > singles || (len(r.CallsMS) > 0) != (r.MinMS != 0) {
+		return fmt.Errorf("calls_ms has %d calls and min_ms is %g, allowed are at most %d calls, and min_ms beside them alone", len(r.CallsMS), r.MinMS, singles)
+	}
+	if !(r.SentinelMS >= 0 && r.SentinelMS <= maxTimeMS) {
+		return fmt.Errorf("sentinel_ms is %g, allowed is 0 to %g", r.SentinelMS, maxTimeMS)
+	}
+	for _, list := range []struct {
+		field string
+		times []float64
+	}{{"laps_ms", r.LapsMS}, {"calls_ms", r.CallsMS}} {
+		for i, ms := range list.times {
+			if !(ms > 0 && ms <= maxTimeMS) || list.field == "calls_ms" && ms < r.MinMS {
+				return fmt.Errorf("%s[%d] is %g, allowed is above 0, from min_ms, to %g", list.field, i, ms, maxTimeMS)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package profiler
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"densenas/supernet/space"
+)
+
+// SentinelOf chooses the operation that tells how steady the device is: of a plan's inverted residuals, or of all operations
+// where there are none, the one of middling cost. It depends on the operations alone, not on their order.
+func SentinelOf(items []space.OpCount) (op space.Op, ok bool) {
+	var ops []space.Op
+	for _, kind := range []space.Kind{space.MBConv, ""} {
+		for _, item := range items {
+			if kind == "" || item.Op.Kind == kind {
+				ops = append(ops, item.Op)
+			}
+		}
+		if len(ops) > 0 {
+			break
+		}
+	}
+	if len(ops) == 0 {
+		return space.Op{}, false
+	}
+	slices.SortFunc(ops, func(a, b space.Op) int {
+		return cmp.Or(cmp.Compare(a.MultiplyAdds(), b.MultiplyAdds()), cmp.Compare(a.Key(), b.Key()))
+	})
+	return ops[len(ops)/2], true
+}
+
+const (
+	// checkLaps are timed at a check of the sentinel.
+	checkLaps = 3
+	// checkEvery is how long turns go on within a round without a check.
+	checkEvery = 100 * time.Millisecond
+	// calibration is the number of checks before the first round.
+	calibration = 9
+	// fasterRounds in succession show that the device was slower before than it can be.
+	fasterRounds = 3
+)
+
+// watch is the sentinel: its time tells whether the device is as it was. Neighbours and throttling make it slower. What it is
+// compared with is its median over the rounds that count; when it becomes faster than that for several rounds, the device was
+// disturbed from the start, and the comparison starts again from there.
+type watch struct {
+	subject *subject
+	times   []float64 // ms, of the rounds that count; sorted
+	faster  []float64 // ms, of the last rounds in succession that were faster than the reference allows
+}
+
+// newWatch warms the sentinel up. Times of earlier rounds, if there are any, are what it is compared with.
+func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest func()) (*watch, error) {
+	if err := s.warmUp(ctx, p); err != nil {
+		return nil, err
+	}
+	w := &watch{subject: s, times: slices.Sorted(slices.Values(earlier))}
+	if len(w.times) > 0 {
+		return w, nil
+	}
+	for range calibration {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ms, err := w.check(rest)
+		if err != nil {
+			return nil, err
+		}
+		w.add(ms)
+	}
+	return w, nil
+}
+
+// check is the time of the sentinel now, in ms.
+func (w *watch) check(rest func()) (float64, error) {
+	rest()
+	if _, _, err := w.subject.lap(0); err != nil {
+		return 0, err
+	}
+	var laps [checkLaps]float64
+	for i := range laps {
+		ms, _, err := w.subject.lap(0)
+		if err != nil {
+			return 0, err
+		}
+		laps[i] = ms
+	}
+	return median(laps[:]), nil
+}
+
+// reference is what the sentinel is compared with, in ms.
+func (w *watch) reference() float64 {
+	return (w.times[(len(w.times)-1)/2] + w.times[len(w.times)/2]) / 2
+}
+
+// slow says whether a time of the sentinel shows that the device is not as it was.
+func (w *watch) slow(ms float64, p Policy) bool { return ms > (1+p.Off)*w.reference() }
+
+// add takes the time of a round that counts.
+func (w *watch) add(ms float64) {
+	at, _ := slices.BinarySearch(w.times, ms)
+	w.times = slices.Insert(w.times, at, ms)
+}
+
+// follow takes the time of any round, and says whether the reference was too slow and has started again: then earlier rounds
+// have to be judged anew.
+func (w *watch) follow(ms float64, p Policy) bool {
+	if ms >= (1-p.Off)*w.reference() {
+		w.faster = w.faster[:0]
+		return false
+	}
+	if w.faster = append(w.faster, ms); len(w.faster) < fasterRounds {
+		return false
+	}
+	w.times = slices.Sorted(slices.Values(w.faster))
+	w.faster = w.faster[:0]
+	return true
+}

@@ -1,0 +1,185 @@
+package profiler
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// Call is an executable whose inputs lie on the device.
+type Call interface {
+	// Run executes it once and says how long that took, until the result is ready. What it allocates is freed outside of
+	// that time.
+	Run() (time.Duration, error)
+	// Close frees the executable and its inputs.
+	Close()
+}
+
+const (
+	// maxCallsPerLap bounds the repetitions within a lap for calls that take next to no time.
+	maxCallsPerLap = 10_000
+	// singles are the calls of a round whose own times are kept, at most.
+	singles = 8
+	// resolvable calls last so many times the resolution of the clock.
+	resolvable = 100
+)
+
+// Round is what was measured of one executable in one round. Times are in ms, to a tenth of a nanosecond.
+type Round struct {
+	Number int `json:"round"` // of the run, from 1; executables that were measured in the same round share it
+	// LapsMS are the times per call of the timed laps; none in a round that was discarded before it began.
+	LapsMS []float64 `json:"laps_ms"`
+	// CallsMS are the times of single calls, evenly picked from the laps, and MinMS that of the shortest of all. None where a
+	// lap is one call, or where calls are too short for the clock.
+	CallsMS []float64 `json:"calls_ms,omitempty"`
+	MinMS   float64   `json:"min_ms,omitempty"`
+	// SentinelMS is the time of the sentinel in the round; 0 without one.
+	SentinelMS float64 `json:"sentinel_ms,omitempty"`
+	// Discarded rounds do not count: the sentinel was off.
+	Discarded bool `json:"discarded,omitempty"`
+}
+
+// subject is an executable under measurement.
+type subject struct {
+	call      Call
+	clock     time.Duration // its resolution
+	calls     int           // per lap
+	rounds    []Round
+	earlier   int       // of the rounds were measured by a visit before
+	medians   []float64 // of the rounds that count
+	spent     time.Duration
+	perRound  []time.Duration // that each round took
+	done      bool
+	noisy     bool
+	throttled bool // rounds count in which the sentinel was off
+
+	single   []float64 // of the round at hand
+	shortest time.Duration
+}
+
+// lap runs the calls of a lap. It returns the time per call in ms, and of all. Every so many calls, one's own time is kept;
+// 0: none. It allocates nothing.
+func (s *subject) lap(every int) (float64, time.Duration, error) {
+	var total time.Duration
+	for i := range s.calls {
+		took, err := s.call.Run()
+		if err != nil {
+			return 0, 0, err
+		}
+		total += took
+		if every > 0 {
+			s.shortest = min(s.shortest, took)
+			if i%every == every/2 && len(s.single) < cap(s.single) {
+				s.single = append(s.single, rounded(milliseconds(took)))
+			}
+		}
+	}
+	return rounded(milliseconds(total) / float64(s.calls)), total, nil
+}
+
+// rounded keeps what a clock can tell, so that journals are short, and never 0.
+func rounded(ms float64) float64 { return max(math.Round(ms*1e7), 1) / 1e7 }
+
+// warmUp runs the executable for a while, and until its times are flat. It settles how many calls a lap has.
+func (s *subject) warmUp(ctx context.Context, p Policy) error {
+	s.calls = 1
+	// The first call is cold and says nothing, the second how long a lap will be.
+	if _, _, err := s.lap(0); err != nil {
+		return err
+	}
+	perCall, spent, err := s.lap(0)
+	if err != nil {
+		return err
+	}
+	s.fit(perCall, p)
+	laps := []float64{perCall}
+	window := p.laps(spent) // fewer for long operations
+	for ctx.Err() == nil && spent < p.WarmUp && (spent < p.Settle || !flat(laps, window)) {
+		perCall, took, err := s.lap(0)
+		if err != nil {
+			return err
+		}
+		spent += took
+		laps = append(laps, perCall)
+	}
+	s.fit(median(laps[max(0, len(laps)-window):]), p)
+	return ctx.Err()
+}
+
+// fit chooses the calls of a lap for a time per call in ms.
+func (s *subject) fit(perCall float64, p Policy) {
+	s.calls = int(min(max(math.Ceil(milliseconds(p.MinLap)/max(perCall, 1e-9)), 1), maxCallsPerLap))
+}
+
+// turn is the subject's part of a round, which it adds as one that counts. Between laps, rest may do what must not happen
+// within one.
+func (s *subject) turn(number int, p Policy, rest func()) error {
+	rest()
+	// Untimed: brings code and data back into the caches after the others' turns.
+	perCall, took, err := s.lap(0)
+	if err != nil {
+		return err
+	}
+	n := p.laps(took)
+	every := 0
+	if s.calls > 1 && perCall >= resolvable*milliseconds(s.clock) {
+		every = max((n*s.calls+singles-1)/singles, 1)
+		if every > s.calls { // less than one per lap
+			every = s.calls
+		}
+	}
+	s.single, s.shortest = make([]float64, 0, singles), math.MaxInt64
+	laps := make([]float64, 0, n)
+	var spent time.Duration
+	for range n {
+		rest()
+		perCall, took, err := s.lap(every)
+		if err != nil {
+			return err
+		}
+		spent += took
+		laps = append(laps, perCall)
+	}
+	round := Round{Number: number, LapsMS: laps}
+	if len(s.single) > 0 {
+		round.CallsMS, round.MinMS = s.single, rounded(milliseconds(s.shortest))
+	}
+	s.rounds = append(s.rounds, round)
+	s.perRound = append(s.perRound, spent)
+	return nil
+}
+
+// count brings medians and time up to date with what counts among the rounds.
+func (s *subject) count() {
+	s.medians, s.spent = counted(s.rounds), 0
+	for i := range s.rounds {
+		if !s.rounds[i].Discarded && i < len(s.perRound) {
+			s.spent += s.perRound[i]
+		}
+	}
+}
+
+// counted are the medians of the rounds that count.
+func counted(rounds []Round) []float64 {
+	var medians []float64
+	for i := range rounds {
+		if !rounds[i].Discarded {
+			medians = append(medians, median(rounds[i].LapsMS))
+		}
+	}
+	return medians
+}
+
+// resolution is the smallest step of the clock.
+func resolution() time.Duration {
+	smallest := time.Duration(math.MaxInt64)
+	for range 100 {
+		start := time.Now()
+		step := time.Since(start)
+		for step == 0 {
+			step = time.Since(start)
+		}
+		smallest = min(smallest, step)
+	}
+	return smallest
+}
