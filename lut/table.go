@@ -35,6 +35,7 @@ type Device struct {
 	Features        string `json:"features,omitempty"`     // instruction sets that matter, by spaces
 	Cores           int    `json:"cores,omitempty"`        // physical
 	LogicalCPUs     int    `json:"logical_cpus,omitempty"` // that this process may use
+	MinMHz          int    `json:"min_mhz,omitempty"`
 	MaxMHz          int    `json:"max_mhz,omitempty"`
 	Governor        string `json:"governor,omitempty"` // of the clock
 	MemoryMB        int    `json:"memory_mb,omitempty"`
@@ -298,7 +299,7 @@ func (t *Table) Check() error {
 	for _, n := range []struct {
 		field           string
 		value, low, top int
-	}{{"device.cores", t.Device.Cores, 0, 1 << 20}, {"device.logical_cpus", t.Device.LogicalCPUs, 0, 1 << 20}, {"device.max_mhz", t.Device.MaxMHz, 0, 1 << 20},
+	}{{"device.cores", t.Device.Cores, 0, 1 << 20}, {"device.logical_cpus", t.Device.LogicalCPUs, 0, 1 << 20}, {"device.min_mhz", t.Device.MinMHz, 0, 1 << 20}, {"device.max_mhz", t.Device.MaxMHz, 0, 1 << 20},
 		{"device.memory_mb", t.Device.MemoryMB, 0, 1 << 40}, {"threads", t.Threads, 0, 1 << 20}, {"batch", t.Batch, 1, MaxBatch},
 		{"number of resolutions", len(t.Resolutions), 1, maxResolutions}, {"number of notes", len(t.Notes), 0, maxNotes}, {"number of warnings", len(t.Warnings), 0, maxNotes},
 		{"number of entries", len(t.Entries), 1, MaxEntries}} {
