@@ -37,6 +37,9 @@ func describeLinux(root fs.FS, device *lut.Device) {
 	if kHz, err := strconv.Atoi(text(root, "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")); err == nil {
 		device.MaxMHz = kHz / 1000
 	}
+	if kHz, err := strconv.Atoi(text(root, "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_min_freq")); err == nil {
+		device.MinMHz = kHz / 1000
+	}
 	device.Governor = text(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 	device.Cores = cores(root)
 	device.MemoryMB = memory(read(root, "proc/meminfo"))
@@ -63,7 +66,10 @@ func read(root fs.FS, name string) []byte {
 func text(root fs.FS, name string) string { return clean(string(read(root, name))) }
 
 // clean makes a text fit for a table: what cannot be printed becomes a space, runs of spaces one, and its length is bounded.
-func clean(s string) string {
+func clean(s string) string { return cleanTo(s, 200) }
+
+// cleanTo is clean with the length in bytes, at most.
+func cleanTo(s string, length int) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return ' '
@@ -71,7 +77,7 @@ func clean(s string) string {
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	return strings.ToValidUTF8(s[:min(len(s), 200)], "")
+	return strings.ToValidUTF8(s[:min(len(s), length)], "")
 }
 
 type processor struct {
@@ -137,18 +143,21 @@ func cores(root fs.FS) int {
 	return len(distinct)
 }
 
-// memory reads the total in MB from /proc/meminfo, which counts in KiB.
+// memory reads the total in MB from /proc/meminfo.
 func memory(data []byte) int {
+	total, _ := memoryField(data, "MemTotal:")
+	return total
+}
+
+// memoryField reads a field of /proc/meminfo, which counts in KiB, in MB.
+func memoryField(data []byte, name string) (mb int, known bool) {
 	for line := range strings.Lines(string(data)) {
-		if value, found := strings.CutPrefix(line, "MemTotal:"); found {
+		if value, found := strings.CutPrefix(line, name); found {
 			kB, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")))
-			if err != nil {
-				return 0
-			}
-			return kB >> 10
+			return kB >> 10, err == nil
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // distribution reads the name from /etc/os-release.
