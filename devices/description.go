@@ -26,18 +26,21 @@ const (
 	maxProcessors  = 1 << 16
 )
 
-// Description says how to measure on a device: what to run, with how many threads, at which batch. Every field of the file
-// is required but notes.
+// Description says how to measure on a device: what to run, on which processors, with how many threads, at which batch. Every field of the file
+// is required but processors and notes.
 type Description struct {
 	files.Header `yaml:",inline"`
-	Name         string   `yaml:"name" json:"name"`                 // by which it is asked for
-	Model        string   `yaml:"model" json:"model"`               // processor or accelerator
-	Architecture string   `yaml:"architecture" json:"architecture"` // as Go names it, or any
-	Backend      string   `yaml:"backend" json:"backend"`           // auto, go, xla or xla:cuda
-	Cores        int      `yaml:"cores" json:"cores"`               // physical; 0: as many as there are
-	Threads      int      `yaml:"threads" json:"threads"`           // to measure with; 0: no limit
-	Batch        int      `yaml:"batch" json:"batch"`               // images per call
-	Notes        []string `yaml:"notes" json:"notes"`               // what to mind when measuring
+	Name         string `yaml:"name" json:"name"`                 // by which it is asked for
+	Model        string `yaml:"model" json:"model"`               // processor or accelerator
+	Architecture string `yaml:"architecture" json:"architecture"` // as Go names it, or any
+	Backend      string `yaml:"backend" json:"backend"`           // auto, go, xla or xla:cuda
+	Cores        int    `yaml:"cores" json:"cores"`               // physical, that the device has; 0: as many as there are
+	// Processors are the numbers, as the system counts them, of the processors to measure on: the fast ones of a device that
+	// has two kinds. Empty: those that the process may use.
+	Processors []int    `yaml:"processors,omitempty" json:"processors,omitempty"`
+	Threads    int      `yaml:"threads" json:"threads"` // to measure with; 0: no limit
+	Batch      int      `yaml:"batch" json:"batch"`     // images per call
+	Notes      []string `yaml:"notes" json:"notes"`     // what to mind when measuring
 }
 
 // Names lists the embedded descriptions.
@@ -104,6 +107,23 @@ func (d *Description) check() error {
 		if field.value < field.low || field.value > field.top {
 			return fmt.Errorf("%s is %d, allowed is %d to %d", field.name, field.value, field.low, field.top)
 		}
+	}
+	if d.Processors != nil && len(d.Processors) == 0 {
+		return errors.New("processors is empty; list numbers of processors, or leave it out")
+	}
+	for i, n := range d.Processors {
+		if n < 0 || n >= maxProcessors {
+			return fmt.Errorf("processors[%d] is %d, allowed is 0 to %d", i, n, maxProcessors-1)
+		}
+		if slices.Contains(d.Processors[:i], n) {
+			return fmt.Errorf("processors[%d] is %d, which stands there twice", i, n)
+		}
+	}
+	if len(d.Processors) > 0 && d.Threads > len(d.Processors) {
+		return fmt.Errorf("threads is %d, more than the %d processors to measure on", d.Threads, len(d.Processors))
+	}
+	if len(d.Processors) > 0 && d.Backend == "xla:cuda" {
+		return errors.New("processors are of the host, but the backend xla:cuda does not measure on it; leave them out")
 	}
 	for i, note := range d.Notes {
 		if clean(note) != note {

@@ -3,6 +3,7 @@ package devices
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,17 @@ func TestLoadByPath(t *testing.T) {
 	}
 }
 
+func TestProcessorsAreOptional(t *testing.T) {
+	d, err := parse("box.yaml", []byte(valid))
+	if err != nil || d.Processors != nil {
+		t.Errorf("%+v, %v", d, err)
+	}
+	d, err = parse("box.yaml", []byte(valid+"processors: [5, 4]\n"))
+	if err != nil || !slices.Equal(d.Processors, []int{5, 4}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	if _, err := Load("toaster"); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "raspberry-pi-5") {
 		t.Errorf("unknown device: %v", err)
@@ -61,6 +73,13 @@ func TestLoadRefuses(t *testing.T) {
 		"unknown runner": {"backend: go", "backend: torch"},
 		"batch of none":  {"batch: 4", "batch: 0"},
 		"negative":       {"cores: 2", "cores: -3"},
+		"no processor":   {"threads: 1", "threads: 1\nprocessors: []"},
+		"one twice":      {"threads: 1", "threads: 1\nprocessors: [3, 3]"},
+		"below none":     {"threads: 1", "threads: 1\nprocessors: [-1]"},
+		"a range":        {"threads: 1", "threads: 1\nprocessors: 4-7"},
+		"too far":        {"threads: 1", "threads: 1\nprocessors: [70000]"},
+		"more threads":   {"threads: 1", "threads: 2\nprocessors: [0]"},
+		"of a GPU":       {"backend: go", "backend: xla:cuda\nprocessors: [0, 1]"},
 		"control bytes":  {"model: a box", `model: "a\u0007box"`},
 	} {
 		_, err := parse("box.yaml", []byte(strings.Replace(valid, change[0], change[1], 1)))

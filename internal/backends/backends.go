@@ -50,6 +50,11 @@ type Options struct {
 	// thread of the process to as many processors, and must be the first opened in the process.
 	Threads int
 
+	// Processors are the numbers of the processors that every thread of the process is bound to, on Linux only; nil (the
+	// default) binds none for them. Where Threads is less than their number, as many of them are taken, of different cores
+	// first; where it is 0, all.
+	Processors []int
+
 	// Training tunes XLA's CPU scheduler for large graphs with many temporaries, as forward and backward in one
 	// executable have, unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
 	Training bool
@@ -101,6 +106,9 @@ func Check(spec string, options Options) error {
 	if processors := runtime.NumCPU(); options.Threads < 0 || options.Threads > processors {
 		return exit.BadInput("%d threads asked for, but this process may use 1 to %d processors; give a number in that range, or 0 for no limit", options.Threads, processors)
 	}
+	if err := checkProcessors(options); err != nil {
+		return err
+	}
 	if kind != XLA {
 		return nil
 	}
@@ -143,7 +151,11 @@ func resolve(argument string) (string, error) {
 // openGo opens the pure-Go backend. Its own option for parallelism prints to standard output, where data goes, so
 // that the limit is set for the Go runtime instead, which the backend follows.
 func openGo(options Options, why string) (Backend, error) {
-	if options.Threads > 0 {
+	if len(options.Processors) > 0 {
+		if err := bindThreads(options); err != nil {
+			return Backend{}, fmt.Errorf("bind go to processors %v: %w", options.Processors, err)
+		}
+	} else if options.Threads > 0 {
 		runtime.GOMAXPROCS(options.Threads)
 	}
 	backend, err := gobackend.New("")

@@ -13,17 +13,65 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"densenas/internal/exit"
 )
 
-// bindThreads binds every thread of the process to n of the processors that it may use, different cores first.
-// Threads that start later inherit it. XLA sizes its thread pools by it when its client is made; it ignores every
-// other limit.
-func bindThreads(n int) error {
+// checkProcessors says whether the processors of the options are such that threads can be bound to.
+func checkProcessors(options Options) error {
+	if options.Processors == nil {
+		return nil
+	}
+	if len(options.Processors) == 0 || options.Threads > len(options.Processors) {
+		return exit.BadInput("%d threads asked for on the processors %v; give at most as many threads as processors", options.Threads, options.Processors)
+	}
 	var allowed unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
 		return fmt.Errorf("read the processors of this process: %w", err)
 	}
-	chosen := chooseProcessors(&allowed, n, coreOf)
+	var seen unix.CPUSet
+	for _, n := range options.Processors {
+		if n < 0 || !allowed.IsSet(n) {
+			return exit.BadInput("processor %d is not among those that this process may use, %v; choose among them", n, numbers(&allowed))
+		}
+		if seen.IsSet(n) {
+			return exit.BadInput("processor %d is chosen twice; name it once", n)
+		}
+		seen.Set(n)
+	}
+	return nil
+}
+
+// numbers lists the processors of a set.
+func numbers(set *unix.CPUSet) []int {
+	var list []int
+	for n := range len(set) * 64 {
+		if set.IsSet(n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// bindThreads binds every thread of the process to the processors of the options: the listed ones, or those that the
+// process may use, and of these as many as threads, different cores first. Threads that start later inherit it. XLA sizes
+// its thread pools by it when its client is made; it ignores every other limit.
+func bindThreads(options Options) error {
+	var from unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &from); err != nil {
+		return fmt.Errorf("read the processors of this process: %w", err)
+	}
+	n := options.Threads
+	if len(options.Processors) > 0 {
+		from.Zero()
+		for _, processor := range options.Processors {
+			from.Set(processor)
+		}
+		if n == 0 {
+			n = len(options.Processors)
+		}
+	}
+	chosen := chooseProcessors(&from, n, coreOf)
 	// A thread may start another one while the list is read: read it until a pass meets no new one.
 	seen := map[int]bool{}
 	for grew := true; grew; {
@@ -39,7 +87,7 @@ func bindThreads(n int) error {
 			}
 			seen[id], grew = true, true
 			if err := unix.SchedSetaffinity(id, &chosen); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("bind a thread to %d processors: %w", n, err)
+				return fmt.Errorf("bind a thread to %v: %w", numbers(&chosen), err)
 			}
 		}
 	}
@@ -51,10 +99,7 @@ func bindThreads(n int) error {
 func chooseProcessors(allowed *unix.CPUSet, n int, core func(processor int) string) unix.CPUSet {
 	var first, rest []int
 	used := map[string]bool{}
-	for processor := range len(allowed) * 64 {
-		if !allowed.IsSet(processor) {
-			continue
-		}
+	for _, processor := range numbers(allowed) {
 		if name := core(processor); !used[name] {
 			used[name] = true
 			first = append(first, processor)

@@ -5,10 +5,20 @@ package backends
 import (
 	"fmt"
 	"runtime"
+
+	"densenas/internal/exit"
 )
+
+// checkProcessors refuses a choice of processors, for only Linux lets a process choose them.
+func checkProcessors(options Options) error {
+	if options.Processors != nil {
+		return exit.BadInput("threads cannot be bound to processors on %s; leave them out of the device description", runtime.GOOS)
+	}
+	return nil
+}
 
 // bindThreads refuses: XLA follows no limit of threads but the processors that the process may use, and only Linux
 // lets a process choose them.
-func bindThreads(int) error {
+func bindThreads(Options) error {
 	return fmt.Errorf("this is not possible on %s; leave the number of threads at 0, or use the backend go", runtime.GOOS)
 }

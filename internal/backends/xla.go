@@ -33,9 +33,9 @@ func openXLA(plugin string, options Options, why string) (Backend, error) {
 			return Backend{}, fmt.Errorf("open backend xla: %w", err)
 		}
 	}
-	if options.Threads > 0 {
-		if err := bindThreads(options.Threads); err != nil {
-			return Backend{}, fmt.Errorf("limit xla to %d threads: %w", options.Threads, err)
+	if options.Threads > 0 || len(options.Processors) > 0 {
+		if err := bindThreads(options); err != nil {
+			return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
 		}
 	}
 	backend, err := xla.New(plugin)
