@@ -171,7 +171,8 @@ type follower struct {
 func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, follow follower) error {
 	defer b.collector.hold()()
 	discarded, inARow := 0, 0
-	last := 0.0 // time of the sentinel at the end of the round before; 0: unknown
+	patience := time.Duration(len(subjects)) * b.policy.Limit // for pauses
+	last := 0.0                                               // time of the sentinel at the end of the round before; 0: unknown
 	for {
 		var pending []*subject
 		for _, s := range subjects {
@@ -185,7 +186,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		pending = append(pending, companions...)
 		b.random.Shuffle(len(pending), func(i, k int) { pending[i], pending[k] = pending[k], pending[i] })
 		b.number++
-		mayDiscard := discarded < b.allowance
+		mayDiscard := discarded < b.allowance && patience > 0
 		r, off, end, err := b.round(ctx, pending, last, mayDiscard, follow.turned)
 		if err != nil {
 			return err
@@ -232,13 +233,15 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 			inARow = 0
 			continue
 		}
-		if err := b.pause(ctx, b.policy.BackOff<<min(inARow, 4)); err != nil {
+		pause := min(b.policy.BackOff<<min(inARow, 4), patience)
+		if err := b.pause(ctx, pause); err != nil {
 			return err
 		}
+		patience -= pause
 		discarded, inARow, last = discarded+1, inARow+1, 0
 	}
 	// On a device that stays slow, groups should not wait as long as the first one, in vain.
-	if discarded > 0 && discarded >= b.allowance {
+	if discarded > 0 && (discarded >= b.allowance || patience <= 0) {
 		b.allowance = max(b.allowance/2, 1)
 	} else {
 		b.allowance = b.policy.MaxDiscarded

@@ -58,6 +58,10 @@ func (l *Log) Add(r Record) error {
 	}
 	m := l.entries[r.Key]
 	switch {
+	case r.Visit > maxVisits:
+		return fmt.Errorf("%s: visit is %d, allowed are at most %d", r.Key, r.Visit, maxVisits)
+	case m != nil && r.Visit == 1:
+		return fmt.Errorf("%s: stands there twice; remove one", r.Key)
 	case m == nil && r.Visit != 1:
 		return fmt.Errorf("%s: visit is %d, but there was none before", r.Key, r.Visit)
 	case m != nil && r.Visit != m.Visits+1:
@@ -185,6 +189,7 @@ func (r *Record) check() error {
 const (
 	maxTimeMS      = 1e9
 	maxTotalRounds = 10_000_000
+	maxVisits      = 100 // to one operation
 )
 
 func (r *Round) check(before int) error {

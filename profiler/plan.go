@@ -72,6 +72,35 @@ func (p Plan) Only(pattern string) (Plan, error) {
 	return kept, nil
 }
 
+// Shard is part number part, from 1, of a plan that is dealt to of devices, which are alike. All parts take about as long, by
+// Guess, and together they are the plan. A part is empty where there are fewer operations.
+func (p Plan) Shard(part, of int) Plan {
+	order := make([]int, len(p.Items)) // the longest first
+	cost := make([]time.Duration, len(p.Items))
+	for i, item := range p.Items {
+		order[i] = i
+		_, cost[i] = Guess(item.Op, 1, "xla", DefaultPolicy())
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cost[b], cost[a]) })
+	var mine []int
+	for at, i := range order {
+		// To and fro, so that nobody gets the longer one of every deal.
+		round, seat := at/of, at%of
+		if round%2 == 1 {
+			seat = of - 1 - seat
+		}
+		if seat == part-1 {
+			mine = append(mine, i)
+		}
+	}
+	slices.Sort(mine)
+	shard := Plan{Resolutions: p.Resolutions}
+	for _, i := range mine {
+		shard.Items = append(shard.Items, p.Items[i])
+	}
+	return shard
+}
+
 // Guess estimates, before anything is measured, how long an operation takes and how long it takes to measure it, at a batch
 // on a runtime. It is good to a factor of three or so: its rates are those of two cores of a server.
 func Guess(op space.Op, batch int, runtime string, policy Policy) (call, measuring time.Duration) {
@@ -82,7 +111,7 @@ func Guess(op space.Op, batch int, runtime string, policy Policy) (call, measuri
 	call = time.Duration(float64(max(op.MultiplyAdds(), 1)) * float64(batch) / rate * float64(time.Second))
 	lap := max(call, policy.MinLap)
 	laps := policy.laps(lap) + 1
-	return call, compile + time.Duration(cmp.Or(policy.MinRounds, 1)*laps)*lap
+	return call, compile + time.Duration(cmp.Or(policy.MinRounds, 1)*laps)*lap + policy.Settle
 }
 
 // Keys lists the keys of the operations.

@@ -36,8 +36,9 @@ type Policy struct {
 	Group int
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1.
 	Off float64
-	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. Further rounds count, and what
-	// they measure is flagged throttled.
+	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. The pauses after them last no
+	// longer than the Limits of its operations together. Further rounds count, and what they measure while the sentinel is off
+	// is flagged throttled.
 	MaxDiscarded int
 	// BackOff is the pause after a discarded round, doubled after each that follows it, up to sixteenfold: 100 ms.
 	BackOff time.Duration

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,6 @@ import (
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
-	"densenas/supernet/space"
 )
 
 type runOptions struct {
@@ -26,6 +27,11 @@ type runOptions struct {
 	backendOptions
 	precision float64
 	limit     time.Duration
+	budget    time.Duration
+	shard     string
+	part, of  int // of the plan; 0: all of it
+	dtype     string
+	caches    string
 	output    string
 }
 
@@ -35,7 +41,11 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	o.backendOptions.AddFlags(f)
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of an operation's median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure an operation for, at most; it is flagged noisy then")
-	f.StringVarP(&o.output, "output", "o", "", "table to write, or to continue: FILE.lut.json")
+	f.DurationVar(&o.budget, "budget", 0, "time for the whole run: every operation gets its first rounds, and the rest of it goes where it helps most (default: none)")
+	f.StringVar(&o.shard, "shard", "", "measure one of several equal parts, such as 2/8, on one of several equal devices; `profiler merge` joins the tables")
+	f.StringVar(&o.dtype, "dtype", "f32", "type of the numbers: f32")
+	f.StringVar(&o.caches, "caches", p.Caches, "what the processor's caches hold when an operation is called: warm, its own data")
+	f.StringVarP(&o.output, "output", "o", "", "table to write, or to continue: FILE.lut.json; its raw samples are beside it in FILE.samples.jsonl")
 }
 
 func (o *runOptions) Validate() error {
@@ -45,7 +55,20 @@ func (o *runOptions) Validate() error {
 	if err := o.backendOptions.Validate(); err != nil {
 		return err
 	}
+	switch {
+	case o.dtype == "bf16" || o.dtype == "f16":
+		return exit.BadInput("--dtype %s cannot be measured yet, only f32", o.dtype)
+	case o.dtype != "f32":
+		return exit.BadInput("--dtype is %q, known is f32", o.dtype)
+	case o.caches == lut.Cold:
+		return exit.BadInput("--caches %s cannot be measured yet, only %s", lut.Cold, lut.Warm)
+	case o.caches != lut.Warm:
+		return exit.BadInput("--caches is %q, known is %s", o.caches, lut.Warm)
+	}
 	if err := o.policy().Check(); err != nil {
+		return err
+	}
+	if err := o.parseShard(); err != nil {
 		return err
 	}
 	if o.output == "" {
@@ -54,9 +77,23 @@ func (o *runOptions) Validate() error {
 	return command.CheckOutput(o.output)
 }
 
+func (o *runOptions) parseShard() error {
+	if o.shard == "" {
+		return nil
+	}
+	part, of, _ := strings.Cut(o.shard, "/")
+	var err1, err2 error
+	o.part, err1 = strconv.Atoi(part)
+	o.of, err2 = strconv.Atoi(of)
+	if err1 != nil || err2 != nil || o.part < 1 || o.part > o.of || o.of > 1000 {
+		return exit.BadInput("--shard is %q, expected a part of a number of parts, up to 1000: 2/8 is the second of eight", o.shard)
+	}
+	return nil
+}
+
 func (o *runOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
-	p.Precision, p.Limit = o.precision, o.limit
+	p.Precision, p.Limit, p.Total, p.Caches = o.precision, o.limit, o.budget, o.caches
 	p.WarmUp = min(p.WarmUp, p.Limit)
 	return p
 }
@@ -68,11 +105,17 @@ func runCommand(commandLine string) *cobra.Command {
 		Short: "Measure each distinct operation once, and write a lookup table",
 		Long: `Measure each distinct operation of spaces and architectures once, and write a lookup table.
 
-The table is saved as the run proceeds. The same command continues an interrupted run, and completes a table to which a
-space was added: what a table has is not measured again. A table of another device, runtime, batch or resolution is refused.`,
+Raw samples are in a journal beside the table, FILE.samples.jsonl, as soon as an operation is complete, and the table follows
+from it. The same command continues an interrupted or killed run, and completes a table to which a space was added: what a
+table has is not measured again. A table of another device, runtime, batch, resolution or precision is refused.
+
+One operation, the sentinel, runs in every round. Rounds in which it is slower than before by 10 % do not count, so that other
+programs, which come and go, do not move the results.`,
 		Example: `  profiler run --space tiny -o tiny.lut.json
   profiler run --space mbv2 --only '*_r7*' --backend xla --threads 1 -o small.lut.json
-  profiler run --arch found.arch.json --resolution 96 --precision 0.01 -o found.lut.json
+  profiler run --arch found.arch.json --resolution 96 --precision 0.02 -o found.lut.json
+  profiler run --space mbv2 --budget 10m -o mbv2.lut.json
+  profiler run --space mbv2 --shard 2/8 -o part2.lut.json
   profiler run --space mbv2 --device raspberry-pi-5 -o pi.lut.json`,
 		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -91,6 +134,12 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	if err != nil {
 		return err
 	}
+	shard := plan
+	if o.of > 0 {
+		if shard = plan.Shard(o.part, o.of); len(shard.Items) == 0 {
+			return exit.BadInput("--shard %s is empty: there are only %s; use fewer parts", o.shard, operations(len(plan.Items)))
+		}
+	}
 	if _, err := os.Lstat(o.output); err == nil {
 		if _, err := lut.Read(o.output); err != nil {
 			return fmt.Errorf("cannot continue: %w", err)
@@ -102,71 +151,80 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	}
 	defer b.Finalize()
 	settings := profiler.Settings{
-		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, DType: "f32", Policy: o.policy(),
+		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Policy: o.policy(),
 	}
 	runner := gomlxrunner.New(b.Backend.Backend, o.batch, settings.Policy.Seed)
-	return profileInto(ctx, runner, settings, plan, o.output, commandLine, stderr)
-}
-
-// profileInto measures what the table at path lacks of a plan. Where ctx ends, what is complete is in the table, stderr says
-// how much of the plan that is, and the error the command that continues; or starts again, where nothing was complete.
-func profileInto(ctx context.Context, r profiler.Runner, settings profiler.Settings, plan profiler.Plan, path, commandLine string, stderr io.Writer) error {
-	before, err := settings.Continue(path)
+	store, err := settings.Open(o.output, plan, shard)
 	if err != nil {
 		return err
 	}
-	ops := profiler.Remaining(plan, before)
-	if len(ops) == 0 {
-		fmt.Fprintf(stderr, "%s has all %s\n", path, operations(len(plan.Items)))
-		return nil
+	if o.of > 0 {
+		store.Note(fmt.Sprintf("shard %d of %d of a plan of %s", o.part, o.of, operations(len(plan.Items))))
 	}
-	if have := len(plan.Items) - len(ops); have > 0 {
-		fmt.Fprintf(stderr, "%s has %d of %s: going on with the others\n", path, have, operations(len(plan.Items)))
+	return errors.Join(profileInto(ctx, runner, settings.Policy, store, o.output, commandLine, stderr), store.Close())
+}
+
+// profileInto measures what a store lacks. Where ctx ends, what is complete is in the table at path, stderr says how many
+// operations that is, and the error the command that continues; or starts again, where nothing was complete.
+func profileInto(ctx context.Context, r profiler.Runner, policy profiler.Policy, store *profiler.Store, path, commandLine string, stderr io.Writer) error {
+	remaining := len(store.Remaining())
+	verified := store.Table.Verified()
+	have := len(store.Table.Entries)
+	switch {
+	case remaining == 0 && policy.Total == 0:
+		fmt.Fprintf(stderr, "%s has all %s\n", path, operations(len(store.Job.Items)))
+		return store.Write()
+	case have > 0:
+		fmt.Fprintf(stderr, "%s has %s: going on with %d\n", path, operations(have), remaining)
 	}
-	table := settings.NewTable()
-	if before != nil {
-		table = before
-	}
-	remaining := map[space.Op]bool{}
-	for _, op := range ops {
-		remaining[op] = true
-	}
-	sentinel, _ := profiler.SentinelOf(plan.Items)
-	job := profiler.Job{Sentinel: sentinel, Log: &profiler.Log{}}
-	for _, item := range plan.Items {
-		if remaining[item.Op] {
-			job.Items = append(job.Items, item)
-		}
-	}
-	bar := progress.New(stderr, "measuring", profiler.Steps(len(ops), settings.Policy))
+	bar := progress.New(stderr, "measuring", profiler.Steps(remaining, policy))
 	defer bar.Done()
-	err = profiler.Profile(ctx, r, job, settings.Policy, profiler.Observer{
-		Progress: bar.Add,
-		Save: func(profiler.Record) error {
-			settings.Fill(table, job.Log, sentinel.Key())
-			return table.Write(path)
-		},
-	})
+	err := profiler.Profile(ctx, r, store.Job, policy, profiler.Observer{Progress: bar.Add, Save: store.Save})
 	bar.Done()
+	if err := store.Write(); err != nil {
+		return err
+	}
+	if verified && !store.Table.Verified() {
+		fmt.Fprintf(stderr, "%s has other entries than those that were held against whole networks: do so again, by `profiler verify`\n", path)
+	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		saved := len(plan.Items) - len(profiler.Remaining(plan, table))
+		saved := len(store.Table.Entries)
 		if saved == 0 {
 			return fmt.Errorf("%w before an operation was complete: nothing was saved; start again with: %s", exit.Interrupted{}, commandLine)
 		}
-		fmt.Fprintf(stderr, "%d of %s saved in %s\n", saved, operations(len(plan.Items)), path)
+		fmt.Fprintf(stderr, "%d of %s saved in %s\n", saved, operations(saved+len(store.Remaining())), path)
 		return exit.Interrupted{Continue: commandLine}
 	}
 	if err != nil {
 		return err
 	}
-	noisy := 0
-	for i := range table.Entries {
-		if slices.Contains(table.Entries[i].Flags, profiler.Noisy) {
+	report(stderr, store.Table, policy)
+	return nil
+}
+
+// report says what a finished table is worth.
+func report(stderr io.Writer, t *lut.Table, policy profiler.Policy) {
+	noisy, throttled := 0, 0
+	for i := range t.Entries {
+		if slices.Contains(t.Entries[i].Flags, profiler.Noisy) {
 			noisy++
 		}
+		if slices.Contains(t.Entries[i].Flags, profiler.Throttled) {
+			throttled++
+		}
 	}
+	all := operations(len(t.Entries))
 	if noisy > 0 {
-		fmt.Fprintf(stderr, "noisy: %d of %s, with an interval wider than asked for; close other programs, or give more time by --limit\n", noisy, operations(len(table.Entries)))
+		more := "more time by --limit"
+		if policy.Total > 0 {
+			more = "a larger --budget, which continues"
+		}
+		fmt.Fprintf(stderr, "noisy: %d of %s, with an interval wider than asked for; close other programs, or give %s\n", noisy, all, more)
 	}
-	return nil
+	if throttled > 0 {
+		fmt.Fprintf(stderr, "throttled: %d of %s, measured while the device was slower than over the rest of the run\n", throttled, all)
+	}
+	if s := t.Sentinel; s != nil && s.Dropped > 0 {
+		fmt.Fprintf(stderr, "%d rounds were discarded because the device was slower than before, %d count\n", s.Dropped, s.Rounds)
+	}
 }

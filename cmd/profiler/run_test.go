@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func TestRunFillsATableAndContinuesIt(t *testing.T) {
 
 	_, messages := profilerRun(t, quickly(path, "--only", "[sc]*")...)
 	table = read(t, path)
-	if len(table.Entries) != 6 || table.Entries[0].MedianMS != first.MedianMS || !strings.Contains(messages, "has 4 of 6") {
+	if len(table.Entries) != 6 || table.Entries[0].MedianMS != first.MedianMS || !strings.Contains(messages, "has 4 operations: going on with 2") {
 		t.Errorf("%d entries, the first %+v was %+v: %s", len(table.Entries), table.Entries[0], first, messages)
 	}
 
@@ -106,6 +107,15 @@ func (c *constantCall) Run() (time.Duration, error) {
 }
 func (c *constantCall) Close() {}
 
+func intoStore(t *testing.T, ctx context.Context, r profiler.Runner, settings profiler.Settings, plan profiler.Plan, path, line string, messages io.Writer) error {
+	t.Helper()
+	store, err := settings.Open(path, plan, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return errors.Join(profileInto(ctx, r, settings.Policy, store, path, line, messages), store.Close())
+}
+
 func TestInterruptedRunIsContinued(t *testing.T) {
 	s, err := space.Load("tiny")
 	if err != nil {
@@ -129,7 +139,7 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 		}
 	}}
 	var messages bytes.Buffer
-	err = profileInto(ctx, interrupting, settings, plan, path, line, &messages)
+	err = intoStore(t, ctx, interrupting, settings, plan, path, line, &messages)
 	var interrupted exit.Interrupted
 	if !errors.As(err, &interrupted) || interrupted.Continue != line {
 		t.Fatalf("%v, want interrupted with the command that continues", err)
@@ -147,7 +157,7 @@ func TestInterruptedRunIsContinued(t *testing.T) {
 			measured++
 		}
 	}}
-	if err := profileInto(t.Context(), counting, settings, plan, path, line, &messages); err != nil {
+	if err := intoStore(t, t.Context(), counting, settings, plan, path, line, &messages); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(read(t, path).Entries); n != len(plan.Items) || measured != len(plan.Items)-2*policy.Group+1 { // and the sentinel
@@ -189,7 +199,7 @@ func TestInterruptedWithinAGroup(t *testing.T) {
 			}
 		}}}
 		var messages bytes.Buffer
-		err := profileInto(ctx, runner, settings, plan, path, line, &messages)
+		err := intoStore(t, ctx, runner, settings, plan, path, line, &messages)
 		cancel()
 		if exit.Code(err) != exit.CodeInterrupted || !strings.HasSuffix(err.Error(), line) {
 			t.Fatalf("after %d calls: %v, want interrupted with the command", at, err)
@@ -212,7 +222,7 @@ func TestInterruptedWithinAGroup(t *testing.T) {
 		part++
 		measured := map[*constantCall]bool{}
 		again := recording{constant{func(int) {}}, measured}
-		if err := profileInto(t.Context(), again, settings, plan, path, line, &messages); err != nil {
+		if err := intoStore(t, t.Context(), again, settings, plan, path, line, &messages); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(read(t, path).Entries); n != len(plan.Items) || len(measured) != len(plan.Items)-saved+1 { // and the sentinel
