@@ -84,15 +84,6 @@ func warning(name, advice, format string, a ...any) Check {
 	return Check{Name: name, State: Warning, Found: fmt.Sprintf(format, a...), Advice: advice}
 }
 
-// unpublished are checks of what this system does not publish.
-func unpublished(names ...string) []Check {
-	var list []Check
-	for _, name := range names {
-		list = append(list, unknown(name, "%s does not publish it", runtime.GOOS))
-	}
-	return list
-}
-
 // Thresholds of the measured checks.
 const (
 	speedSpread = 0.03             // between the parts of the busy loop

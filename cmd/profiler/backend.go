@@ -20,6 +20,8 @@ type backendOptions struct {
 	batch   int
 	device  string
 
+	processors []int // that threads are bound to, as the device's description lists them; nil: not bound
+
 	flags *pflag.FlagSet
 }
 
@@ -28,7 +30,7 @@ func (o *backendOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.backend, "backend", "auto", backends.Usage)
 	f.IntVar(&o.threads, "threads", 0, "threads that execute operations (default: as many as there are processors)")
 	f.IntVar(&o.batch, "batch", 1, "images per call")
-	f.StringVar(&o.device, "device", "", "take --backend, --threads and --batch, where not given, from the description of the device `NAME`: see profiler device")
+	f.StringVar(&o.device, "device", "", "take --backend, --threads and --batch, where not given, and the processors to use from the description of the device `NAME`: see profiler device")
 }
 
 func (o *backendOptions) Validate() error {
@@ -37,6 +39,7 @@ func (o *backendOptions) Validate() error {
 		if err != nil {
 			return err
 		}
+		o.processors = d.Processors
 		for flag, set := range map[string]func(){
 			"backend": func() { o.backend = d.Backend },
 			"threads": func() { o.threads = d.Threads },
@@ -53,7 +56,9 @@ func (o *backendOptions) Validate() error {
 	return backends.Check(o.backend, o.options())
 }
 
-func (o *backendOptions) options() backends.Options { return backends.Options{Threads: o.threads} }
+func (o *backendOptions) options() backends.Options {
+	return backends.Options{Threads: o.threads, Processors: o.processors}
+}
 
 // opened is an open backend with what a table says about it.
 type opened struct {
@@ -69,6 +74,9 @@ func (o *backendOptions) open(stderr io.Writer) (opened, error) {
 	device, threads := devices.Host(), o.threads
 	if threads == 0 {
 		threads = runtime.NumCPU()
+		if len(o.processors) > 0 {
+			threads = len(o.processors)
+		}
 	}
 	b, err := backends.OpenWith(o.backend, o.options())
 	if err != nil {

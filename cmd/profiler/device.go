@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,27 +48,46 @@ With one, show a description of a device, which says how to measure on it: ` + s
 }
 
 type hostReport struct {
-	Device   lut.Device        `json:"device"`
-	Runtimes map[string]string `json:"runtimes"` // "yes", or why not
+	Device   lut.Device      `json:"device"`
+	Runtimes []runtimeReport `json:"runtimes"`
+}
+
+// runtimeReport is what a --backend would be, or why it is not there.
+type runtimeReport struct {
+	Backend string          `json:"backend"`
+	Build   *backends.Build `json:"build,omitempty"`
+	Missing string          `json:"missing,omitempty"`
+}
+
+// runtimes looks for the runtimes that have names of their own.
+func runtimes() []runtimeReport {
+	var list []runtimeReport
+	for _, name := range []string{backends.Go, backends.XLA, "xla:cuda"} {
+		r := runtimeReport{Backend: name}
+		if build, err := backends.Identify(name); err != nil {
+			r.Missing = err.Error()
+		} else {
+			r.Build = &build
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 // host shows this host.
 func (o *deviceOptions) host(stdout io.Writer) error {
-	report := hostReport{Device: devices.Host(), Runtimes: map[string]string{}}
-	names := []string{backends.Go, backends.XLA, "xla:cuda"}
-	for _, name := range names {
-		report.Runtimes[name] = "yes"
-		if err := backends.Check(name, backends.Options{}); err != nil {
-			report.Runtimes[name] = err.Error()
-		}
-	}
+	report := hostReport{Device: devices.Host(), Runtimes: runtimes()}
 	d := report.Device
 	t := fields("this host",
 		"model", d.Model, "vendor", d.Vendor, "architecture", d.Architecture, "instruction sets", d.Features,
-		"cores", number(d.Cores, ""), "processors", number(d.LogicalCPUs, ""), "highest clock", number(d.MaxMHz, " MHz"),
+		"cores", number(d.Cores, ""), "processors", number(d.LogicalCPUs, ""), "lowest clock", number(d.MinMHz, " MHz"), "highest clock", number(d.MaxMHz, " MHz"),
 		"governor", d.Governor, "memory", number(d.MemoryMB, " MB"), "operating system", d.OperatingSystem, "kernel", d.Kernel)
-	for _, name := range names {
-		t.Rows = append(t.Rows, []string{"backend " + name, report.Runtimes[name]})
+	for _, r := range report.Runtimes {
+		row := []string{"backend " + r.Backend, r.Missing}
+		if r.Build != nil {
+			row[1] = r.Build.String()
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return tables.Write(stdout, o.format, []tables.Table{t}, report)
 }
@@ -80,7 +100,7 @@ func (o *deviceOptions) describe(stdout io.Writer, name string) error {
 	}
 	t := fields(d.Name,
 		"model", d.Model, "architecture", d.Architecture, "--backend", d.Backend, "cores", number(d.Cores, ""),
-		"--threads", number(d.Threads, ""), "--batch", number(d.Batch, ""))
+		"processors to use", join(d.Processors), "--threads", number(d.Threads, ""), "--batch", number(d.Batch, ""))
 	t.Notes = d.Notes
 	return tables.Write(stdout, o.format, []tables.Table{t}, d)
 }
@@ -102,4 +122,13 @@ func number(n int, unit string) string {
 		return ""
 	}
 	return fmt.Sprint(n) + unit
+}
+
+// join lists numbers.
+func join(numbers []int) string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(texts, ", ")
 }

@@ -1,11 +1,7 @@
 package backends
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -165,7 +161,7 @@ func openGo(options Options, why string) (Backend, error) {
 	return Backend{
 		Backend: backend,
 		Name:    Go,
-		Version: versions("github.com/gomlx/gomlx", "github.com/gomlx/compute"),
+		Version: goVersion(),
 		Why:     why,
 	}, nil
 }
@@ -193,22 +189,4 @@ func versions(modules ...string) string {
 func (b Backend) OnGPU() bool {
 	x, ok := b.Backend.(interface{ IsCUDA() bool })
 	return ok && x.IsCUDA()
-}
-
-// PluginDigest is the SHA-256 of the plugin's file in hexadecimal; empty for a backend without one. It reads the whole
-// file, a few hundred megabytes.
-func (b Backend) PluginDigest() (string, error) {
-	if b.PluginPath == "" {
-		return "", nil
-	}
-	file, err := os.Open(b.PluginPath)
-	if err != nil {
-		return "", fmt.Errorf("read XLA plugin: %w", err)
-	}
-	defer file.Close()
-	digest := sha256.New()
-	if _, err := io.Copy(digest, file); err != nil {
-		return "", fmt.Errorf("read XLA plugin: %w", err)
-	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
 }

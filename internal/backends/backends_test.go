@@ -33,6 +33,22 @@ func TestEachBackendComputes(t *testing.T) {
 	})
 }
 
+func TestIdentifySaysWhatWouldBeOpened(t *testing.T) {
+	backendstest.Each(t, func(t *testing.T, backend backends.Backend) {
+		build, err := backends.Identify(backend.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := backend.PluginDigest()
+		if err != nil || build.Name != backend.Name || build.Version != backend.Version || build.Plugin != backend.PluginPath || build.Digest != digest {
+			t.Errorf("%+v, but %+v with digest %s was opened, %v", build, backend, digest, err)
+		}
+	})
+	if _, err := backends.Identify("xla:/no/such/plugin.so"); exit.Code(err) != exit.CodeBadInput {
+		t.Errorf("a missing plugin: %v", err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	empty, folder := filepath.Join(t.TempDir(), "empty.so"), t.TempDir()
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {

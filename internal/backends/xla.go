@@ -53,7 +53,7 @@ func openXLA(plugin string, options Options, why string) (Backend, error) {
 	return Backend{
 		Backend:    backend,
 		Name:       XLA,
-		Version:    versions("github.com/gomlx/gomlx", "github.com/gomlx/go-xla"),
+		Version:    xlaVersion(),
 		Plugin:     description,
 		PluginPath: plugin,
 		Why:        why,
