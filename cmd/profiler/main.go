@@ -5,6 +5,7 @@
 //	profiler measure  measures a network as a whole, and holds a table's prediction against it
 //	profiler import   brings a published table into the project's form
 //	profiler device   shows the fingerprint of this host, and descriptions of devices
+//	profiler doctor   says whether this host is fit to measure
 //
 // It refuses bad input before it measures anything, in one line and with exit code 2. An interrupted run keeps what was
 // complete, and says the command that continues it.
@@ -26,7 +27,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	line := command.Line(append([]string{"profiler"}, args...)...)
 	return command.Program{
 		Name: "profiler", Short: "Measure how long operations of networks take on this device",
-		Subcommands: []*cobra.Command{planCommand(), runCommand(line), measureCommand(), importCommand(), deviceCommand(),
+		Subcommands: []*cobra.Command{planCommand(), runCommand(line), measureCommand(), importCommand(), deviceCommand(), doctorCommand(),
 			mergeCommand(), diffCommand(), lintCommand()},
 	}.Run(ctx, args, stdout, stderr)
 }
