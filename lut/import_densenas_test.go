@@ -231,5 +231,11 @@ func FuzzImportDenseNAS(f *testing.F) {
 		if missing := table.Missing(ops); len(missing) != 0 {
 			t.Fatalf("accepted, but %v are missing", missing)
 		}
+		for i := range table.Entries {
+			if table.Entries[i].MedianMS < shortestMS {
+				return
+			}
+		}
+		comesBack(t, table, s)
 	})
 }

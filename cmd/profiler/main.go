@@ -28,6 +28,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "profiler", Short: "Measure how long operations of networks take on this device",
 		Subcommands: []*cobra.Command{planCommand(), runCommand(line), measureCommand(), importCommand(), deviceCommand(), doctorCommand(),
-			mergeCommand(), diffCommand(), lintCommand()},
+			mergeCommand(), diffCommand(), lintCommand(), exportCommand()},
 	}.Run(ctx, args, stdout, stderr)
 }
