@@ -1,0 +1,232 @@
+package profiler
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"densenas/internal/exit"
+	"densenas/lut"
+	"densenas/supernet/space"
+)
+
+// bands of the latency range that networks are drawn from in equal numbers.
+const bands = 10
+
+// fewestNetworks are needed for a fit with a cross-validation, and a share of the others that says something.
+const fewestNetworks = 20
+
+// MaxNetworks of a verification.
+const MaxNetworks = 10_000
+
+// DrawNetworks draws n different networks of a space, in equal numbers from ten bands between the fastest and the slowest that
+// come up, by the plain sums of a table's entries. Within a band they are spread over paths and candidates: drawn with
+// weights exp(-latency/t) of the operations, for many t of either sign, and kept if their band still has room.
+func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Architecture, error) {
+	if n < fewestNetworks || n > MaxNetworks {
+		return nil, exit.BadInput("%d networks, allowed are %d to %d", n, fewestNetworks, MaxNetworks)
+	}
+	plain := unfitted(t)
+	ms := map[space.Op]float64{}
+	highest := 0.0
+	for _, c := range s.Ops() {
+		if c.Op.Kind == space.Skip { // not in a network
+			ms[c.Op] = 0
+			continue
+		}
+		estimate, err := plain.Op(c.Op, nil)
+		if err != nil {
+			return nil, err
+		}
+		ms[c.Op] = estimate.MS
+		highest = max(highest, estimate.MS)
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	draw := func(rate float64) (*space.Architecture, float64, error) {
+		a := s.Draw(r, func(op space.Op) float64 { return math.Exp(-rate * ms[op]) })
+		total, _, err := plain.Network(a)
+		return a, total.MS, err
+	}
+	// A rate at which the slowest operation is e^20 times less, or more, likely than one that takes no time.
+	steepest := 20 / max(highest, math.SmallestNonzeroFloat64)
+	low, high := math.Inf(1), 0.0
+	for range 20 {
+		for _, rate := range []float64{steepest, -steepest} {
+			_, latency, err := draw(rate)
+			if err != nil {
+				return nil, err
+			}
+			low, high = min(low, latency), max(high, latency)
+		}
+	}
+	var list []*space.Architecture
+	seen := map[string]bool{}
+	room := make([]int, bands)
+	for i := range n {
+		room[i%bands]++
+	}
+	// A space may have few networks, or few of a band: then what comes up fills the place.
+	for try := 0; len(list) < n && try < 200*n; try++ {
+		u := 2*r.Float64() - 1
+		a, latency, err := draw(steepest * u * u * u)
+		if err != nil {
+			return nil, err
+		}
+		band := min(max(int(bands*(latency-low)/max(high-low, math.SmallestNonzeroFloat64)), 0), bands-1)
+		if name := fmt.Sprint(a.Ops()); !seen[name] && (room[band] > 0 || try >= 100*n) {
+			seen[name] = true
+			room[band]--
+			list = append(list, a)
+		}
+	}
+	if len(list) < fewestNetworks {
+		return nil, exit.BadInput("space %s has %d different networks, and %d are needed", s.Name, len(list), fewestNetworks)
+	}
+	return list, nil
+}
+
+// unfitted is a table as it is without its verification.
+func unfitted(t *lut.Table) *lut.Table {
+	plain := *t
+	plain.Verification = nil
+	return &plain
+}
+
+// Whole is a network as it was measured, and as a table predicts it.
+type Whole struct {
+	Network *space.Architecture
+	// MedianMS is the median of the rounds that count, each divided by how much slower than usual the sentinel was in it.
+	MedianMS float64
+	// EvenMS and OddMS are the medians of every second of these rounds, of which the difference shows their noise.
+	EvenMS, OddMS float64
+	Noisy         bool // the time was used up before the interval was narrow enough
+	Fitted        bool // in the half that the fit was made on
+	SumMS         float64
+	PredictedMS   float64
+}
+
+// MeasureNetworks measures networks as wholes, in groups whose executables are in memory together, in rounds that the sentinel
+// watches, as operations are. Compile makes the executable of one; progress is called after each step, of which each network
+// has two.
+func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, progress func(note string)) ([]Whole, error) {
+	b, err := NewBench(ctx, sentinel, p)
+	if err != nil {
+		return nil, err
+	}
+	var wholes []Whole
+	for members := range slices.Chunk(networks, p.Group) {
+		more, err := measureGroup(ctx, b, members, compile, progress)
+		if err != nil {
+			return nil, err
+		}
+		wholes = append(wholes, more...)
+	}
+	return wholes, nil
+}
+
+func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) ([]Whole, error) {
+	var calls []Call
+	defer func() {
+		for _, call := range calls {
+			call.Close()
+		}
+	}()
+	for _, a := range networks {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		call, err := compile(a)
+		if err != nil {
+			return nil, fmt.Errorf("a network of %d layers: %w", len(a.Layers), err)
+		}
+		calls = append(calls, call)
+		progress("compiled")
+	}
+	series, err := b.Measure(ctx, calls, nil)
+	if err != nil {
+		return nil, err
+	}
+	var wholes []Whole
+	for i, s := range series {
+		w := Whole{Network: networks[i], Noisy: s.Noisy}
+		var all, even, odd []float64
+		for k, ms := range s.Medians {
+			if len(s.Ratios) == len(s.Medians) {
+				ms /= s.Ratios[k]
+			}
+			all = append(all, ms)
+			if k%2 == 0 {
+				even = append(even, ms)
+			} else {
+				odd = append(odd, ms)
+			}
+		}
+		w.MedianMS, w.EvenMS, w.OddMS = median(all), median(even), median(odd)
+		wholes = append(wholes, w)
+		progress("measured")
+	}
+	return wholes, nil
+}
+
+// Verify fits a table's entries to one half of measured networks, and holds the fit, and the plain sum, against the other. It
+// fills in what the networks are predicted to take. The halves are drawn pair by pair in order of latency, so that both span
+// the range.
+func Verify(t *lut.Table, s *space.Space, wholes []Whole, seed uint64) (*lut.Verification, error) {
+	plain := unfitted(t)
+	order := make([]int, len(wholes))
+	for i := range wholes {
+		total, _, err := plain.Network(wholes[i].Network)
+		if err != nil {
+			return nil, err
+		}
+		wholes[i].SumMS = total.MS
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(wholes[a].SumMS, wholes[b].SumMS) })
+	r := rand.New(rand.NewPCG(seed, 1))
+	var chosen []*space.Architecture
+	for i := 0; i < len(order); i += 2 {
+		pick := i
+		if i+1 < len(order) {
+			pick += r.IntN(2)
+		}
+		wholes[order[pick]].Fitted = true
+		chosen = append(chosen, wholes[order[pick]].Network)
+	}
+	patterns := groups(chosen)
+	var fitted []whole
+	noise := 0.0
+	for i := range wholes {
+		w := &wholes[i]
+		noise += math.Abs(w.EvenMS-w.OddMS) / w.MedianMS / 2 / float64(len(wholes))
+		if !w.Fitted {
+			continue
+		}
+		sums, err := parts(plain, w.Network, patterns)
+		if err != nil {
+			return nil, err
+		}
+		fitted = append(fitted, whole{sums, w.MedianMS})
+	}
+	r.Shuffle(len(fitted), func(i, k int) { fitted[i], fitted[k] = fitted[k], fitted[i] }) // folds should not follow the latency
+	v := &lut.Verification{Space: s.Name, Resolution: s.Resolution, Seed: int64(seed), Fit: fit(patterns, fitted), NoiseShare: noise}
+	verified := unfitted(t)
+	verified.Verification = v
+	var sums, predictions, measured []float64
+	for i := range wholes {
+		w := &wholes[i]
+		total, _, err := verified.Network(w.Network)
+		if err != nil {
+			return nil, err
+		}
+		w.PredictedMS = total.MS
+		if !w.Fitted {
+			sums, predictions, measured = append(sums, w.SumMS), append(predictions, w.PredictedMS), append(measured, w.MedianMS)
+		}
+	}
+	v.HeldOut, v.Sum = lut.NewAccuracy(predictions, measured), lut.NewAccuracy(sums, measured)
+	return v, nil
+}
