@@ -114,7 +114,15 @@ func (o *diffOptions) run(pathA, pathB string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := newDiffReport(a, b, lut.Compare(a, b, nil, nil))
+	samplesA, err := samplesOf(a, stderr)
+	if err != nil {
+		return err
+	}
+	samplesB, err := samplesOf(b, stderr)
+	if err != nil {
+		return err
+	}
+	r := newDiffReport(a, b, lut.Compare(a, b, samplesA, samplesB))
 	for _, d := range r.comparison.Differences {
 		fmt.Fprintf(stderr, "warning: measured otherwise, %s\n", exit.OneLine(d.String()))
 	}

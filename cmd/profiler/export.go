@@ -13,13 +13,15 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/files"
 	"densenas/lut"
+	"densenas/profiler"
 	"densenas/supernet/space"
 )
 
 // The forms of an export.
 const (
-	exportCSV      = "csv"
-	exportDenseNAS = "densenas"
+	exportCSV        = "csv"
+	exportDenseNAS   = "densenas"
+	exportBenchmarks = "benchfmt"
 )
 
 type exportOptions struct {
@@ -31,7 +33,7 @@ type exportOptions struct {
 }
 
 func (o *exportOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.format, "format", exportCSV, "form to write: csv, a row for each entry; densenas, the nested list of the published implementation")
+	f.StringVar(&o.format, "format", exportCSV, "form to write: csv, a row for each entry; benchfmt, raw samples for benchstat; densenas, the nested list of the published implementation")
 	f.StringVar(&o.space, "space", "", "for densenas: space whose operations are written, such as mbv2")
 	f.IntVar(&o.resolution, "resolution", 0, "for densenas: side of the input images (default: the table's, where it has one)")
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default: standard output)")
@@ -46,12 +48,12 @@ func (o *exportOptions) Validate() error {
 		if err := checkResolution(o.resolution); err != nil {
 			return err
 		}
-	case exportCSV:
+	case exportCSV, exportBenchmarks:
 		if o.space != "" || o.resolution != 0 {
 			return exit.BadInput("--space and --resolution are for --format densenas alone; %s has all entries", o.format)
 		}
 	default:
-		return exit.BadInput("unknown format %q, known are csv and densenas", o.format)
+		return exit.BadInput("unknown format %q, known are csv, benchfmt and densenas", o.format)
 	}
 	if o.output == "" {
 		return nil
@@ -67,10 +69,13 @@ func exportCommand() *cobra.Command {
 		Long: `Write a table in a form that others read.
 
 csv       a row for each entry with all its columns; times as measured, each with one call in it
+benchfmt  the raw samples, out of FILE.samples.jsonl beside the table, in the format of Go's benchmarks for benchstat: a line
+          for the median of each round that counts
 densenas  the nested list of times that the published implementation and "profiler import" read; the times of a network add
           up to what the table predicts: without the call of each operation, by the fit of a verified table, and with one call,
           or the fit's offset, in the first number. Import, export and import give the same times`,
 		Example: `  profiler export board.lut.json --format csv -o board.csv
+  profiler export monday.lut.json --format benchfmt -o monday.txt && benchstat monday.txt tuesday.txt
   profiler export board.lut.json --format densenas --space mbv2 -o board.txt`,
 		Args: command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -78,20 +83,36 @@ densenas  the nested list of times that the published implementation and "profil
 			if err := o.Validate(); err != nil {
 				return err
 			}
-			return o.run(c.OutOrStdout())
+			return o.run(c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	o.AddFlags(c.Flags())
 	return c
 }
 
-func (o *exportOptions) run(stdout io.Writer) error {
+func (o *exportOptions) run(stdout, stderr io.Writer) error {
 	t, err := lut.Read(o.input)
 	if err != nil {
 		return err
 	}
 	write := lut.ExportCSV
-	if o.format == exportDenseNAS {
+	switch o.format {
+	case exportBenchmarks:
+		samples, err := samplesOf(t, stderr)
+		if err != nil {
+			return err
+		}
+		if samples == nil {
+			return exit.BadInput("%s: there is no journal %s, which has the raw samples; it is written by `profiler run`", o.input, profiler.JournalPath(o.input))
+		}
+		write = func(w io.Writer, t *lut.Table) error {
+			n, err := lut.ExportBenchmarks(w, t, samples)
+			if err == nil && n == 0 {
+				err = exit.BadInput("%s has no samples of the entries of %s; are they of the same run?", profiler.JournalPath(o.input), o.input)
+			}
+			return err
+		}
+	case exportDenseNAS:
 		s, err := o.spaceOf(t)
 		if err != nil {
 			return err
