@@ -112,6 +112,9 @@ type tableReport struct {
 	Runtime  string  `json:"runtime"`
 	Batch    int     `json:"batch"`
 	CallMS   float64 `json:"call_ms"`
+	FixedMS  float64 `json:"fixed_ms"` // that a network takes beside its layers: one call, or the offset of the fit
+	// Accuracy is of the fit's predictions of networks that it has not seen; absent in an unverified table.
+	Accuracy *lut.Accuracy `json:"accuracy,omitempty"`
 }
 
 type layerReport struct {
@@ -190,7 +193,10 @@ func newArchReport(file string, a *space.Architecture, luts []*lut.Table) (*arch
 			return nil, err
 		}
 		r.Tables = append(r.Tables, tableReport{File: t.Path(), Identity: t.Identity(), Verified: t.Verified(), Device: t.Device.Model,
-			Runtime: strings.TrimSpace(t.Runtime.Name + " " + t.Runtime.Version), Batch: t.Batch, CallMS: t.CallMS})
+			Runtime: strings.TrimSpace(t.Runtime.Name + " " + t.Runtime.Version), Batch: t.Batch, CallMS: t.CallMS, FixedMS: t.Fixed().MS})
+		if v := t.Verification; v != nil {
+			r.Tables[len(r.Tables)-1].Accuracy = &v.HeldOut
+		}
 		for i := range layers {
 			r.Layers[i].add(newLatency(layers[i], total.MS), len(luts))
 		}
@@ -221,12 +227,29 @@ func (l latencies) by(i int) latency {
 // letter names a table where there are several.
 func letter(i int) string { return string(rune('A' + i)) }
 
-// table lists the layers for people. The time of the call, which a network has once, stands in a row of its own.
+// fixed names what a network takes beside its layers.
+func (r *archReport) fixed() string {
+	fits := 0
+	for _, t := range r.Tables {
+		if t.Verified {
+			fits++
+		}
+	}
+	switch fits {
+	case 0:
+		return "one call"
+	case len(r.Tables):
+		return "offset"
+	}
+	return "call/offset"
+}
+
+// table lists the layers for people. What a network takes once, a call or the fit's offset, stands in a row of its own.
 func (r *archReport) table() tables.Table {
 	work := newCounts(r.Total.MultiplyAdds)
 	out := tables.Table{Title: r.title(), Header: []string{"block", "op", "width", "size", "mult-adds"}, RightAlign: []bool{true, false, true, true, true}}
 	formats := make([]milliseconds, len(r.Tables))
-	call := []string{"", "one call", "", "", ""}
+	call := []string{"", r.fixed(), "", "", ""}
 	calls := false
 	total := []string{"", "total", "", "", work.of(r.Total.MultiplyAdds)}
 	for i, t := range r.Tables {
@@ -243,13 +266,13 @@ func (r *archReport) table() tables.Table {
 			prefix = letter(i) + " "
 		}
 		out.Header, out.RightAlign = append(out.Header, prefix+"ms"), append(out.RightAlign, true)
-		// What the layers leave of the total: a call, unless the table's entries are without.
+		// What the layers leave of the total: a call, unless the table's entries are without, or the fit's offset.
 		left := max(0, of.LatencyMS-r.sum(i))
 		share, callMS, callShare := 0.0, "", ""
 		if of.LatencyMS > 0 {
 			share = left / of.LatencyMS
 		}
-		if t.CallMS > 0 {
+		if t.FixedMS > 0 {
 			calls, callMS, callShare = true, formats[i].of(left), percent(share)
 		}
 		call, total = append(call, callMS), append(total, formats[i].of(of.LatencyMS))
@@ -322,10 +345,14 @@ func (r *archReport) notes(formats []milliseconds) []string {
 			prefix = letter(i) + ": "
 		}
 		note := fmt.Sprintf("%s%s by %s", prefix, formats[i].estimate(r.Total.by(i).estimate), t.File)
-		if !t.Verified {
-			note += ", " + unverified
+		if a := t.Accuracy; a != nil {
+			note += ", verified"
+			notes = append(notes, note, fmt.Sprintf("%s%s of %d networks that the fit had not seen within ±5 %%, %s ±10 %%", prefix,
+				percent(a.Within5.Share), a.Networks, percent(a.Within10.Share)))
+		} else {
+			notes = append(notes, note+", "+unverified)
 		}
-		notes = append(notes, note, fmt.Sprintf("%smeasured at batch %d on %s, %s", prefix, t.Batch, t.Device, t.Runtime))
+		notes = append(notes, fmt.Sprintf("%smeasured at batch %d on %s, %s", prefix, t.Batch, t.Device, t.Runtime))
 	}
 	if p := r.Predicted; p != nil {
 		notes = append(notes, "the file predicts "+prediction(p))
@@ -344,9 +371,9 @@ func prediction(p *space.Prediction) string {
 		text += " by table " + table[:min(8, len(table))] + "…"
 	}
 	if !p.Verified {
-		text += ", " + unverified
+		return text + ", " + unverified
 	}
-	return text
+	return text + ", verified"
 }
 
 // csv has a row per layer with all numbers, and the total as the last.

@@ -47,12 +47,16 @@ func (o *lutOptions) show(w io.Writer, file string) error {
 	}
 	identity := t.Identity()
 	t.Entries = sorted(t.Entries)
-	ts := []tables.Table{lutEntries(t)}
+	var ts []tables.Table
 	switch o.format {
 	case tables.CSV:
 		ts = []tables.Table{lutCSV(t)}
 	case tables.Text, tables.Markdown:
-		ts = []tables.Table{lutSettings(t, identity), lutKinds(t), ts[0]}
+		ts = []tables.Table{lutSettings(t, identity)}
+		if v := t.Verification; v != nil {
+			ts = append(ts, lutAccuracy(v), lutFit(&v.Fit))
+		}
+		ts = append(ts, lutKinds(t), lutEntries(t))
 	}
 	return tables.Write(w, o.format, ts, lutReport{File: file, Identity: identity, Unit: lut.Unit, Verified: t.Verified(), Table: t})
 }
@@ -84,18 +88,81 @@ func lutSettings(t *lut.Table, identity string) tables.Table {
 	row("device", d.Model, count(d.Cores, "cores"), count(d.LogicalCPUs, "logical"), count(d.MaxMHz, "MHz"), count(d.MemoryMB, "MB"))
 	row("system", d.OperatingSystem, d.Kernel, d.Architecture, d.Governor)
 	row("runtime", t.Runtime.Name, t.Runtime.Version, t.Runtime.Plugin, count(t.Threads, "threads"))
-	row("measured for", "batch "+strconv.Itoa(t.Batch), "input "+joinInts(t.Resolutions), t.DType, t.Layout)
+	row("measured for", "batch "+strconv.Itoa(t.Batch), "input "+joinInts(t.Resolutions), t.DType, t.Layout, caches(t))
 	if t.CallMS > 0 {
 		ms := newMilliseconds(t.CallMS)
 		row("empty call", ms.of(t.CallMS)+" ms", ms.interval(t.CallLowMS, t.CallHighMS))
 	}
+	if s := t.Sentinel; s != nil {
+		ms := newMilliseconds(s.MedianMS)
+		row("sentinel", s.Key, ms.of(s.MedianMS)+" ms", fmt.Sprintf("drift %s to %s in 80 %% of %d rounds", signed(s.DriftP10-1), signed(s.DriftP90-1), s.Rounds),
+			fmt.Sprintf("%d discarded", s.Dropped))
+	}
 	row("identity", identity[:16]+"…")
+	for _, warning := range t.Warnings {
+		row("warning", warning)
+	}
 	for _, note := range t.Notes {
 		row("note", note)
 	}
-	if !t.Verified() {
+	if v := t.Verification; v != nil {
+		row("verified", fmt.Sprintf("with %d networks of space %s at %d, on %d that the fit has not seen", v.Fit.Networks+v.HeldOut.Networks, v.Space, v.Resolution, v.HeldOut.Networks))
+	} else {
 		row(unverified, "not held against whole networks")
 	}
+	return out
+}
+
+// caches says what they held when an op was called; empty where the table does not say.
+func caches(t *lut.Table) string {
+	if t.Caches == "" {
+		return ""
+	}
+	return t.Caches + " caches"
+}
+
+// lutAccuracy holds the fit's predictions, and plain sums, against the networks that the fit has not seen.
+func lutAccuracy(v *lut.Verification) tables.Table {
+	out := tables.Table{Header: []string{"whole networks", "by the fit", "by the plain sum"}, RightAlign: []bool{false, true, true}}
+	row := func(name string, cell func(*lut.Accuracy) string) {
+		out.Rows = append(out.Rows, []string{name, cell(&v.HeldOut), cell(&v.Sum)})
+	}
+	share := func(p lut.Proportion) string {
+		return fmt.Sprintf("%s (%.1f–%.1f)", percent(p.Share), 100*p.Low, 100*p.High)
+	}
+	row("networks", func(a *lut.Accuracy) string { return strconv.Itoa(a.Networks) })
+	row("mean absolute error", func(a *lut.Accuracy) string { return percent(a.MeanError) })
+	row("median absolute error", func(a *lut.Accuracy) string { return percent(a.MedianError) })
+	row("worst error", func(a *lut.Accuracy) string { return percent(a.WorstError) })
+	row("within ±5 %", func(a *lut.Accuracy) string { return share(a.Within5) })
+	row("within ±10 %", func(a *lut.Accuracy) string { return share(a.Within10) })
+	row("Kendall's tau", func(a *lut.Accuracy) string { return fmt.Sprintf("%.3f", a.Tau) })
+	row("Spearman", func(a *lut.Accuracy) string { return fmt.Sprintf("%.3f", a.Spearman) })
+	out.Notes = []string{
+		"in brackets: 95 % binomial interval of the share",
+		fmt.Sprintf("the networks' own medians are uncertain by %s", percent(v.NoiseShare)),
+		fmt.Sprintf("95 %% of predictions are within ±%s, by cross-validation of the fit", percent(v.Fit.ResidualShare)),
+	}
+	return out
+}
+
+// maxTermsShown bounds the terms of a fit in text.
+const maxTermsShown = 40
+
+// lutFit lists the terms of the fit.
+func lutFit(f *lut.Fit) tables.Table {
+	out := tables.Table{Header: []string{"ops", "scale"}, RightAlign: []bool{false, true}}
+	for i, term := range f.Terms {
+		if i == maxTermsShown {
+			out.Notes = append(out.Notes, fmt.Sprintf("%d more terms are not shown; --format json has all", len(f.Terms)-i))
+			break
+		}
+		out.Rows = append(out.Rows, []string{term.Pattern, fmt.Sprintf("%.4f", term.Scale)})
+	}
+	out.Notes = append([]string{
+		fmt.Sprintf("network = %s ms + Σ scale · (op − empty call), fitted on %d networks", newMilliseconds(max(f.OffsetMS, 1e-3)).of(f.OffsetMS), f.Networks),
+		"the scale is that of the first pattern that matches the op's key",
+	}, out.Notes...)
 	return out
 }
 
@@ -131,10 +198,7 @@ func lutKinds(t *lut.Table) tables.Table {
 	kinds := map[string]*sum{}
 	for i := range t.Entries {
 		e := &t.Entries[i]
-		kind, _, _ := strings.Cut(e.Key, "_")
-		if strings.Contains(e.Key, "+") {
-			kind = "stem + first"
-		}
+		kind := e.Kind()
 		s := kinds[kind]
 		if s == nil {
 			s = &sum{low: e.MedianMS}
@@ -259,44 +323,11 @@ func lutEntries(t *lut.Table) tables.Table {
 
 // lutCSV lists all fields of the entries for spreadsheets.
 func lutCSV(t *lut.Table) tables.Table {
-	out := tables.Table{Header: []string{"key", "block", "connection", "layer", "median_ms", "low_ms", "high_ms", "mad_ms", "p10_ms", "p90_ms", "min_ms",
-		"count", "rounds", "flags", "lowering", "multiply_adds", "weights"}}
+	out := tables.Table{Header: lut.Columns()}
 	for i := range t.Entries {
-		e := &t.Entries[i]
-		row := []string{e.Key, "", "", ""}
-		if p := e.Position; p != nil {
-			row[1] = strconv.Itoa(p.Block)
-			if p.Connection != nil {
-				row[2] = strconv.Itoa(*p.Connection)
-			}
-			if p.Layer != nil {
-				row[3] = strconv.Itoa(*p.Layer)
-			}
-		}
-		row = append(row, exact(e.MedianMS))
-		if e.HasInterval() {
-			for _, x := range []float64{e.LowMS, e.HighMS, e.MADMS, e.P10MS, e.P90MS, e.MinMS} {
-				row = append(row, exact(x))
-			}
-			row = append(row, strconv.Itoa(e.Count), strconv.Itoa(e.Rounds))
-		} else {
-			row = append(row, make([]string, 8)...)
-		}
-		multiplyAdds, weights := work(e)
-		row = append(row, strings.Join(e.Flags, " "), e.Lowering, strconv.FormatInt(multiplyAdds, 10), strconv.FormatInt(weights, 10))
-		out.Rows = append(out.Rows, row)
+		out.Rows = append(out.Rows, t.Entries[i].Row())
 	}
 	return out
-}
-
-// work counts multiply-adds and weights of an entry's ops; its key was checked on reading.
-func work(e *lut.Entry) (multiplyAdds, weights int64) {
-	ops, _ := e.Ops()
-	for _, op := range ops {
-		multiplyAdds += op.MultiplyAdds()
-		weights += op.Weights()
-	}
-	return multiplyAdds, weights
 }
 
 // resolutions is the side of an op's feature maps: "112→56", or "56" where it stays.

@@ -60,5 +60,8 @@ func inWords(n int64) string {
 // percent formats a share of 0 to 1.
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
+// signed formats a change as a share: "+1.2 %".
+func signed(share float64) string { return fmt.Sprintf("%+.1f %%", 100*share) }
+
 // exact formats a number for CSV: the shortest text that reads back the same.
 func exact(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }

@@ -36,14 +36,17 @@ func TestGolden(t *testing.T) {
 	}
 	t.Chdir("testdata")
 	for name, args := range map[string][]string{
-		"lut":          {"lut", "cpu.lut.json"},
-		"lut-imported": {"lut", "imported.lut.json"},
-		"arch":         {"arch", "net.arch.json"},
-		"arch-lut":     {"arch", "net.arch.json", "--lut", "cpu.lut.json"},
-		"arch-luts":    {"arch", "net.arch.json", "--lut", "cpu.lut.json", "--lut", "imported.lut.json"},
-		"arch-text":    {"arch", "net.txt", "--resolution", "96", "--classes", "100"},
-		"run":          {"run", "run"},
-		"run-started":  {"run", "started"},
+		"lut":           {"lut", "cpu.lut.json"},
+		"lut-imported":  {"lut", "imported.lut.json"},
+		"lut-verified":  {"lut", "verified.lut.json"},
+		"arch":          {"arch", "net.arch.json"},
+		"arch-lut":      {"arch", "net.arch.json", "--lut", "cpu.lut.json"},
+		"arch-luts":     {"arch", "net.arch.json", "--lut", "cpu.lut.json", "--lut", "imported.lut.json"},
+		"arch-verified": {"arch", "net.arch.json", "--lut", "verified.lut.json"},
+		"arch-mixed":    {"arch", "net.arch.json", "--lut", "cpu.lut.json", "--lut", "verified.lut.json"},
+		"arch-text":     {"arch", "net.txt", "--resolution", "96", "--classes", "100"},
+		"run":           {"run", "run"},
+		"run-started":   {"run", "started"},
 	} {
 		for _, format := range []string{"table", "csv", "json", "markdown"} {
 			stdout, stderr, err := report(t, append(args, "--format", format)...)
@@ -83,10 +86,21 @@ func check(t *testing.T, name, format, stdout string) {
 		}
 	case "table":
 		for line := range strings.Lines(stdout) {
-			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 && name != "arch-luts" || n > 100 {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 && name != "arch-luts" && name != "arch-mixed" || n > 100 {
 				t.Errorf("%s: a line of %d columns: %s", name, n, line)
 			}
 		}
+	}
+	if strings.HasSuffix(name, "-verified") {
+		said := map[string]string{"table": "verified", "markdown": "verified", "csv": "key", "json": `"verified": true`}[format]
+		if name == "arch-verified" && format == "csv" {
+			said = "true"
+		}
+		// What the architecture's own file predicts is by an unverified table.
+		if n := strings.Count(stdout, "unverified"); !strings.Contains(stdout, said) || n > strings.Count(stdout, "the file predicts") {
+			t.Errorf("%s as %s: the table is used without saying that it is verified, or as if it were not", name, format)
+		}
+		return
 	}
 	said := map[string]string{"table": "unverified", "markdown": "unverified", "csv": "verified", "json": `"verified": false`}[format]
 	if name != "arch-text" && (format != "csv" || strings.HasPrefix(name, "arch-lut")) && !strings.Contains(stdout, said) {
@@ -182,6 +196,15 @@ func TestFormatsAgree(t *testing.T) {
 			if x, err := strconv.ParseFloat(rows[i+1][column[name]], 64); err != nil || x != l.ByTable[j].LatencyMS {
 				t.Errorf("%s: %s is %s in CSV, %g in JSON", l.Key, name, rows[i+1][column[name]], l.ByTable[j].LatencyMS)
 			}
+		}
+	}
+}
+
+// The notes of a run say what the configuration says of its table.
+func TestRunSaysWhetherTheTableIsVerified(t *testing.T) {
+	for verified, want := range map[bool]string{true: "by a.lut.json, verified", false: "by a.lut.json, unverified"} {
+		if got := (&runReport{Table: "some/a.lut.json", Verified: verified}).latency(); !strings.HasSuffix(got, want) {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -120,7 +120,9 @@ func (r *runReport) latency() string {
 	text := "expected of the super network"
 	if r.Table != "" {
 		text += ", by " + filepath.Base(r.Table)
-		if !r.Verified {
+		if r.Verified {
+			text += ", verified"
+		} else {
 			text += ", " + unverified
 		}
 	}
