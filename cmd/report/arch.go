@@ -347,8 +347,8 @@ func (r *archReport) notes(formats []milliseconds) []string {
 		note := fmt.Sprintf("%s%s by %s", prefix, formats[i].estimate(r.Total.by(i).estimate), t.File)
 		if a := t.Accuracy; a != nil {
 			note += ", verified"
-			notes = append(notes, note, fmt.Sprintf("%s%s of %d networks that the fit had not seen within ±5 %%, %s ±10 %%", prefix,
-				percent(a.Within5.Share), a.Networks, percent(a.Within10.Share)))
+			notes = append(notes, note, fmt.Sprintf("%sof %d networks that the fit had not seen %s are within ±5 %%, %s ±10 %%", prefix,
+				a.Networks, percent(a.Within5.Share), percent(a.Within10.Share)))
 		} else {
 			notes = append(notes, note+", "+unverified)
 		}
