@@ -184,6 +184,7 @@ func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *sessi
 		return nil, err
 	}
 	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
+	config.LUT.Verified = s.table.Verified()
 	s.lock, err = createFolder(o.Output, config, func() error { return s.save(o.Output) })
 	return s, err
 }

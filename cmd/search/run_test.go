@@ -385,3 +385,33 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 	refused(t, []string{"run", "--space"}, "--space", "search run --help")
 }
+
+// A search by a verified table says so in its configuration, and of the latency that it prints.
+func TestRunKnowsAVerifiedTable(t *testing.T) {
+	f := smallFiles(t)
+	table, err := lut.Read(f.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accuracy := lut.NewAccuracy([]float64{1, 2}, []float64{1, 2})
+	table.Verification = &lut.Verification{Space: "small", Resolution: 8, Fit: lut.Fit{Networks: 2, Terms: []lut.Term{{Pattern: "*", Scale: 1}}}, HeldOut: accuracy, Sum: accuracy}
+	if err := table.Write(f.table); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "run")
+	stdout, _ := succeed(t, f.args(folder)...)
+	if strings.Contains(stdout, "unverified") {
+		t.Errorf("standard output is %q", stdout)
+	}
+	c, err := rundir.ReadConfig(folder)
+	if err != nil || !c.LUT.Verified {
+		t.Errorf("the configuration is %+v, %v", c, err)
+	}
+	a, err := space.ReadArchitecture(filepath.Join(folder, rundir.ArchitectureFile))
+	if err != nil || !a.Predicted.Verified {
+		t.Errorf("the architecture predicts %+v, %v", a.Predicted, err)
+	}
+	if out, _ := succeed(t, "range", "--space", f.space, "--lut", f.table); strings.Contains(out, "unverified") {
+		t.Errorf("range prints %q", out)
+	}
+}
