@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"densenas/lut"
@@ -24,8 +25,10 @@ type Measurement struct {
 
 // Record is what one visit to an operation measured: a line of a journal.
 type Record struct {
-	Key       string  `json:"key"`
-	Visit     int     `json:"visit"` // from 1; a further visit adds rounds to those before
+	Key   string `json:"key"`
+	Visit int    `json:"visit"` // from 1; a further visit adds rounds to those before
+	// Anew: the rounds of the visits before do not count any more, because the device was slower then.
+	Anew      bool    `json:"anew,omitempty"`
 	Lowering  string  `json:"lowering,omitempty"`
 	CompileMS float64 `json:"compile_ms"`
 	ElapsedMS float64 `json:"elapsed_ms"` // of the whole run until now, over all continuations
@@ -66,7 +69,9 @@ func (l *Log) Add(r Record) error {
 		return fmt.Errorf("%s: visit is %d, but there was none before", r.Key, r.Visit)
 	case m != nil && r.Visit != m.Visits+1:
 		return fmt.Errorf("%s: visit is %d after %d", r.Key, r.Visit, m.Visits)
-	case m != nil && r.Lowering != m.Lowering:
+	case r.Anew && m == nil:
+		return fmt.Errorf("%s: anew, but there was no visit before", r.Key)
+	case m != nil && !r.Anew && r.Lowering != m.Lowering:
 		return fmt.Errorf("%s: lowering is %q, but %q in the visit before", r.Key, r.Lowering, m.Lowering)
 	case m != nil && r.Rounds[0].Number <= m.Rounds[len(m.Rounds)-1].Number:
 		return fmt.Errorf("%s: round %d stands there twice", r.Key, r.Rounds[0].Number)
@@ -81,8 +86,14 @@ func (l *Log) Add(r Record) error {
 		l.entries[r.Key] = m
 		l.order = append(l.order, r.Key)
 	}
+	if r.Anew {
+		m.Throttled, m.Lowering = false, r.Lowering
+		for i := range m.Rounds {
+			m.Rounds[i].Discarded = true
+		}
+	}
 	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, m.Throttled || r.Throttled
-	m.Rounds = append(m.Rounds, r.Rounds...)
+	m.Rounds = append(m.Rounds, slices.Clone(r.Rounds)...)
 	m.Summary = summarize(m.Rounds)
 	l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
 	l.calls = append(l.calls, r.Call...)
@@ -138,16 +149,15 @@ func (l *Log) sentinel(key string) *lut.Sentinel {
 	return s
 }
 
-// throttled says whether an operation was measured, or finished, while the sentinel was off: some of its rounds count
-// nevertheless, or the sentinel was slower in the middle of its rounds than over the whole run by more than a share.
-func (m *Measurement) throttled(sentinelMS, off float64) bool {
+// slow says whether the sentinel was slower in the middle of an operation's rounds than a reference, by more than a share.
+func (m *Measurement) slow(reference, off float64) bool {
 	var times []float64
 	for i := range m.Rounds {
 		if r := &m.Rounds[i]; !r.Discarded && r.SentinelMS > 0 {
 			times = append(times, r.SentinelMS)
 		}
 	}
-	return m.Throttled || len(times) > 0 && median(times) > (1+off)*sentinelMS
+	return len(times) > 0 && median(times) > (1+off)*reference
 }
 
 // check reports the first thing that makes a record useless.
@@ -160,11 +170,11 @@ func (r *Record) check() error {
 			return fmt.Errorf("%s is %g, allowed is 0 to %g", f.field, f.value, maxTimeMS)
 		}
 	}
-	if len(r.Lowering) > 40 {
-		return fmt.Errorf("lowering is %.40q…, allowed are at most 40 bytes", r.Lowering)
+	if len(r.Lowering) > 40 || strings.Trim(r.Lowering, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return fmt.Errorf("lowering is %.40q, allowed are small letters and _", r.Lowering)
 	}
-	if len(counted(r.Rounds)) == 0 {
-		return errors.New("rounds holds none that counts")
+	if r.Outliers < 0 {
+		return fmt.Errorf("outliers is %d, allowed is from 0", r.Outliers)
 	}
 	for _, list := range []struct {
 		field  string
@@ -181,6 +191,9 @@ func (r *Record) check() error {
 			}
 			before = list.rounds[i].Number
 		}
+	}
+	if !slices.ContainsFunc(r.Rounds, func(r Round) bool { return !r.Discarded }) {
+		return errors.New("rounds holds none that counts")
 	}
 	return nil
 }

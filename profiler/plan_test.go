@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"densenas/internal/exit"
 	"densenas/supernet/space"
@@ -83,5 +84,50 @@ func TestNoRuntimeIsLinked(t *testing.T) {
 		if strings.HasPrefix(name, "github.com/gomlx/") {
 			t.Errorf("%s is linked", name)
 		}
+	}
+}
+
+func TestShardsAreThePlan(t *testing.T) {
+	plan := NewPlan([]*space.Space{loadSpace(t, "mbv2")}, nil)
+	for _, of := range []int{1, 2, 8, 31} {
+		seen := map[space.Op]int{}
+		var shortest, longest time.Duration
+		for part := 1; part <= of; part++ {
+			shard := plan.Shard(part, of)
+			var all time.Duration
+			at := -1
+			for _, item := range shard.Items {
+				seen[item.Op]++
+				_, one := Guess(item.Op, 1, "xla", DefaultPolicy())
+				all += one
+				// In the order of the plan.
+				next := slices.Index(plan.Items, item)
+				if next <= at {
+					t.Fatalf("part %d of %d: %s is out of order, or has other places", part, of, item.Op.Key())
+				}
+				at = next
+			}
+			if part == 1 || all < shortest {
+				shortest = all
+			}
+			longest = max(longest, all)
+			if !slices.Equal(shard.Resolutions, plan.Resolutions) {
+				t.Errorf("resolutions %v", shard.Resolutions)
+			}
+		}
+		if len(seen) != len(plan.Items) {
+			t.Errorf("%d parts have %d of %d operations", of, len(seen), len(plan.Items))
+		}
+		for op, n := range seen {
+			if n != 1 {
+				t.Errorf("%s is in %d of %d parts", op.Key(), n, of)
+			}
+		}
+		if float64(longest) > 1.15*float64(shortest) {
+			t.Errorf("%d parts take %v to %v", of, shortest, longest)
+		}
+	}
+	if empty := plan.Shard(1000, 1000); len(empty.Items) != 0 {
+		t.Errorf("%d operations in part 1000", len(empty.Items))
 	}
 }

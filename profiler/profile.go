@@ -56,6 +56,7 @@ func Steps(operations int, p Policy) int { return operations * 2 * p.MinRounds }
 
 // Profile measures the operations that the job's log lacks, in groups. When ctx ends it returns its error; what is complete has
 // been saved.
+// Operations that were complete before the device turned out to be faster than it was then are measured anew at the end.
 //
 // With a budget (Policy.Total), each operation gets its first rounds, and then the budget that is left goes to those that are
 // not precise, in the order of how much the uncertainty of the whole space shrinks by it: the width of the interval times the
@@ -89,12 +90,42 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 		s.bench.policy.MaxRounds = p.MinRounds // for now
 	}
 	for group := range slices.Chunk(ops, p.Group) {
-		if err := s.group(ctx, group, nil); err != nil {
+		if err := s.group(ctx, group, false, nil); err != nil {
+			return err
+		}
+	}
+	if len(ops) > 0 {
+		if err := s.repeat(ctx, job.Items); err != nil {
 			return err
 		}
 	}
 	s.bench.policy.MaxRounds = p.MaxRounds
 	return s.refine(ctx, job.Items)
+}
+
+// repeat measures operations anew, once, that were complete before the sentinel showed that the device can be faster; unless it
+// is slow now.
+func (s *session) repeat(ctx context.Context, items []space.OpCount) error {
+	reference := s.bench.watch.reference()
+	var ops []space.Op
+	for _, item := range items {
+		if m := s.log.entries[item.Op.Key()]; m != nil && m.slow(reference, s.policy.Off) {
+			ops = append(ops, item.Op)
+		}
+	}
+	for group := range slices.Chunk(ops, s.policy.Group) {
+		now, err := s.bench.watch.check(s.bench.collector.tidy)
+		if err != nil {
+			return err
+		}
+		if s.bench.watch.slow(now, s.policy) || s.policy.Total > 0 && s.elapsed() >= s.policy.Total {
+			return nil
+		}
+		if err := s.group(ctx, group, true, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func orWait(pause func(context.Context, time.Duration) error) func(context.Context, time.Duration) error {
@@ -143,7 +174,7 @@ func (s *session) refine(ctx context.Context, items []space.OpCount) error {
 		if len(group) == 0 {
 			return nil
 		}
-		if err := s.group(ctx, group, func() bool { return s.elapsed() >= s.policy.Total }); err != nil {
+		if err := s.group(ctx, group, false, func() bool { return s.elapsed() >= s.policy.Total }); err != nil {
 			return err
 		}
 	}
@@ -192,11 +223,13 @@ type visit struct {
 	*subject
 	op       space.Op
 	record   Record
+	first    bool // visit to the operation
 	complete bool
 }
 
-// group measures operations that are in memory together, until each is done, or there is enough.
-func (s *session) group(ctx context.Context, ops []space.Op, enough func() bool) error {
+// group measures operations that are in memory together, until each is done, or there is enough; anew, or in addition to what
+// is known of them.
+func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough func() bool) error {
 	var visits []*visit
 	defer func() {
 		for _, v := range visits {
@@ -205,7 +238,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, enough func() bool)
 	}()
 	var subjects []*subject
 	for _, op := range ops {
-		v, err := s.prepare(ctx, op)
+		v, err := s.prepare(ctx, op, anew)
 		if v != nil {
 			visits, subjects = append(visits, v), append(subjects, v.subject)
 		}
@@ -223,14 +256,14 @@ func (s *session) group(ctx context.Context, ops []space.Op, enough func() bool)
 			if v.complete {
 				continue
 			}
-			if n := len(v.medians); !v.done && v.earlier == 0 && n > 0 && n < s.policy.MinRounds {
+			if n := len(v.medians); !v.done && v.first && n > 0 && n < s.policy.MinRounds {
 				s.progress(1, v.op.Key())
 			}
 			if !v.done {
 				continue
 			}
 			v.complete = true
-			if v.earlier == 0 {
+			if v.first {
 				s.progress(max(s.policy.MinRounds-len(v.medians), 0)+1, v.op.Key())
 			}
 			if err := s.save(v, empty.rounds[written:]); err != nil {
@@ -245,7 +278,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, enough func() bool)
 
 // prepare compiles an operation and warms it up. What it returns beside an error has to be closed too. It returns nothing for
 // an operation that was written otherwise before.
-func (s *session) prepare(ctx context.Context, op space.Op) (*visit, error) {
+func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -256,13 +289,16 @@ func (s *session) prepare(ctx context.Context, op space.Op) (*visit, error) {
 	}
 	v := &visit{subject: s.bench.subject(call), op: op}
 	v.record = Record{Key: op.Key(), Visit: 1, Lowering: lowering, CompileMS: rounded(milliseconds(s.observer.now().Sub(start)))}
-	if m := s.log.entries[op.Key()]; m != nil {
+	v.first = true
+	if m := s.log.entries[op.Key()]; m != nil && anew {
+		v.first, v.record.Visit, v.record.Anew = false, m.Visits+1, true
+	} else if m != nil {
 		if m.Lowering != lowering {
 			// Both ways take about as long. What is known of one stays.
 			call.Close()
 			return nil, nil
 		}
-		v.record.Visit, v.earlier = m.Visits+1, len(m.Rounds)
+		v.first, v.record.Visit, v.earlier = false, m.Visits+1, len(m.Rounds)
 		v.rounds = slices.Clone(m.Rounds)
 		for i := range v.rounds {
 			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))
@@ -272,7 +308,7 @@ func (s *session) prepare(ctx context.Context, op space.Op) (*visit, error) {
 	if err := v.warmUp(ctx, s.policy); err != nil {
 		return v, fmt.Errorf("%s: %w", op.Key(), err)
 	}
-	if v.earlier == 0 {
+	if v.first {
 		s.progress(s.policy.MinRounds, op.Key())
 	}
 	return v, nil

@@ -22,13 +22,28 @@ type fakeRunner struct {
 	calls  int
 	failAt int // call that fails; 0: none
 	onCall func(n int)
+
+	compile  time.Duration
+	compiled []space.Op
+	now      time.Duration                           // what all calls took, and pauses
+	load     func(at time.Duration) (factor float64) // of the device; nil: none
 }
+
+// pause advances the time.
+func (r *fakeRunner) pause(_ context.Context, d time.Duration) error {
+	r.now += d
+	return nil
+}
+
+func (r *fakeRunner) clock() time.Time { return time.Unix(0, 0).Add(r.now) }
 
 func (r *fakeRunner) Op(_ context.Context, op space.Op) (Call, string, error) {
 	base, known := r.base[op]
 	if !known {
 		return nil, "", errors.New("cannot be compiled")
 	}
+	r.now += r.compile
+	r.compiled = append(r.compiled, op)
 	return r.call(base), "taps", nil
 }
 
@@ -44,6 +59,7 @@ type fakeCall struct {
 	runner *fakeRunner
 	base   time.Duration
 	calls  int
+	total  time.Duration
 }
 
 func (c *fakeCall) Run() (time.Duration, error) {
@@ -60,6 +76,11 @@ func (c *fakeCall) Run() (time.Duration, error) {
 	if c.calls <= r.cold {
 		took *= 3
 	}
+	if r.load != nil {
+		took *= r.load(r.now)
+	}
+	c.total += time.Duration(took)
+	r.now += time.Duration(took)
 	return time.Duration(took), nil
 }
 

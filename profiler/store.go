@@ -1,8 +1,12 @@
 package profiler
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +31,7 @@ type Store struct {
 	journal  *appender
 	written  time.Time // when the table was
 	changed  bool
+	tidy     bool // what killed runs left is removed
 }
 
 // Open prepares to go on with the table at path and its journal, or to begin both; nothing is written before there is a
@@ -51,6 +56,7 @@ func (s Settings) Open(path string, plan, shard Plan) (*Store, error) {
 		st.Table = s.NewTable()
 	}
 	if journal != nil {
+		st.removeTemporaries()
 		if err := st.resume(journal, table); err != nil {
 			a.close()
 			return nil, err
@@ -167,6 +173,7 @@ func (st *Store) Save(r Record) error {
 	if err := st.journal.append(st.header, r); err != nil {
 		return err
 	}
+	st.removeTemporaries()
 	st.changed = true
 	// It was held against whole networks with other entries.
 	st.Table.Verification = nil
@@ -174,6 +181,29 @@ func (st *Store) Save(r Record) error {
 		return nil
 	}
 	return st.Write()
+}
+
+// removeTemporaries removes, once, what killed runs left. Only the run that holds the journal may: no other one is writing.
+func (st *Store) removeTemporaries() {
+	if !st.tidy {
+		st.tidy = true
+		removeTemporary(st.path)
+		removeTemporary(st.journal.path)
+	}
+}
+
+// removeTemporary removes the files that were to become the one at path.
+func removeTemporary(path string) {
+	folder, name := filepath.Split(path)
+	entries, err := os.ReadDir(cmp.Or(folder, "."))
+	if err != nil {
+		return // they do no harm
+	}
+	for _, e := range entries {
+		if middle, ok := strings.CutPrefix(e.Name(), "."+name+"."); ok && e.Type().IsRegular() && len(middle) == len(rand.Text())+len(".tmp") && strings.HasSuffix(middle, ".tmp") {
+			os.Remove(filepath.Join(folder, e.Name()))
+		}
+	}
 }
 
 // Write writes the table, if it changed and has an entry.

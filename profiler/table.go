@@ -125,7 +125,7 @@ func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
 		if m.Noisy {
 			entry.Flags = append(entry.Flags, Noisy)
 		}
-		if t.Sentinel != nil && m.throttled(t.Sentinel.MedianMS, s.Policy.Off) {
+		if m.Throttled || t.Sentinel != nil && m.slow(t.Sentinel.MedianMS, s.Policy.Off) {
 			entry.Flags = append(entry.Flags, Throttled)
 		}
 		if i, known := at[entry.Key]; known {
