@@ -17,7 +17,8 @@ func (d Difference) String() string { return fmt.Sprintf("%s: %s and %s", d.Fiel
 // Differences lists the settings that must be the same for the times of two tables to be comparable: what decides how fast
 // the device is, the runtime, threads, batch, precision, layout, caches, the policy's precision, and whether an empty call is
 // known, and so part of the entries. What says nothing of the speed, or follows from these, is left out: vendor, memory,
-// operating system and kernel; so are the resolutions, which keys tell apart.
+// operating system and kernel; so is the highest clock, which some systems do not say, so that it is the highest that was seen;
+// and the resolutions, which keys tell apart.
 func Differences(a, b *Table) []Difference {
 	precision := func(t *Table) float64 {
 		if t.Policy == nil {
@@ -41,7 +42,6 @@ func Differences(a, b *Table) []Difference {
 		{"device.features", a.Device.Features, b.Device.Features},
 		{"device.cores", a.Device.Cores, b.Device.Cores},
 		{"device.logical_cpus", a.Device.LogicalCPUs, b.Device.LogicalCPUs},
-		{"device.max_mhz", a.Device.MaxMHz, b.Device.MaxMHz},
 		{"device.governor", a.Device.Governor, b.Device.Governor},
 		{"runtime.name", a.Runtime.Name, b.Runtime.Name},
 		{"runtime.version", a.Runtime.Version, b.Runtime.Version},

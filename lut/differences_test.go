@@ -8,13 +8,14 @@ import (
 func TestDifferences(t *testing.T) {
 	same, _ := sample(t, small)
 	for want, change := range map[string]func(*Table){
-		"":                                       func(t *Table) { t.Device.Kernel, t.Resolutions, t.Notes = "6.2", []int{32, 96}, nil },
+		"": func(t *Table) {
+			t.Device.Kernel, t.Device.MaxMHz, t.Resolutions, t.Notes = "6.2", 900, []int{32, 96}, nil
+		},
 		`device.model: "Example CPU 9000" and x`: func(t *Table) { t.Device.Model = "x" },
 		"device.architecture: amd64 and arm64":   func(t *Table) { t.Device.Architecture = "arm64" },
 		`device.features: "" and "avx avx2"`:     func(t *Table) { t.Device.Features = "avx avx2" },
 		"device.cores: 2 and 4":                  func(t *Table) { t.Device.Cores = 4 },
 		"device.logical_cpus: 0 and 8":           func(t *Table) { t.Device.LogicalCPUs = 8 },
-		"device.max_mhz: 0 and 900":              func(t *Table) { t.Device.MaxMHz = 900 },
 		`device.governor: "" and powersave`:      func(t *Table) { t.Device.Governor = "powersave" },
 		"runtime.name: go and xla":               func(t *Table) { t.Runtime.Name = "xla" },
 		"runtime.version: 0.1 and 0.2":           func(t *Table) { t.Runtime.Version = "0.2" },
