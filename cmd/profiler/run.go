@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/devices"
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
@@ -145,6 +146,7 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 			return fmt.Errorf("cannot continue: %w", err)
 		}
 	}
+	warnings := devices.Warnings(o.examine())
 	b, err := o.open(stderr)
 	if err != nil {
 		return err
@@ -160,6 +162,12 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	}
 	if o.of > 0 {
 		store.Note(fmt.Sprintf("shard %d of %d of a plan of %s", o.part, o.of, operations(len(plan.Items))))
+	}
+	if len(store.Remaining()) > 0 {
+		for _, text := range warnings {
+			fmt.Fprintf(stderr, "warning: %s\n", text)
+		}
+		store.Warn(warnings)
 	}
 	return errors.Join(profileInto(ctx, runner, settings.Policy, store, o.output, commandLine, stderr), store.Close())
 }

@@ -1,0 +1,218 @@
+//go:build unix
+
+// Loadbench shows what the profiler's sentinel does on a device whose neighbours come and go: how far the medians of
+// operations move when other processes are busy for 5 s and quiet for 5 s, in the profiler and in a plain loop that calls one
+// operation after the other for as long. The reference of each is itself, undisturbed, on the same device.
+//
+// It starts its neighbours itself, one for each processor that it may use, and ends them. Run it by scripts/load_benchmark.sh.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"densenas/internal/backends"
+	"densenas/profiler"
+	"densenas/profiler/gomlxrunner"
+	"densenas/supernet/space"
+)
+
+// burn is the argument that makes the program a neighbour.
+const burn = "burn"
+
+// period is how long neighbours are busy, and then quiet.
+const period = 5 * time.Second
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == burn {
+		for {
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "loadbench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench measures the same operations in different ways.
+type bench struct {
+	runner   *gomlxrunner.Runner
+	items    []space.OpCount
+	sentinel space.Op
+	policy   profiler.Policy
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("loadbench", flag.ContinueOnError)
+	backend := flags.String("backend", "go", "backend: go or xla")
+	spaceName := flags.String("space", "tiny", "space whose operations are measured")
+	only := flags.String("only", "mbconv_k3_t3_*_r8", "pattern of their keys")
+	repeats := flags.Int("repeats", 10, "repetitions of all")
+	limit := flags.Duration("limit", 1500*time.Millisecond, "time for an operation")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	s, err := space.Load(*spaceName)
+	if err != nil {
+		return err
+	}
+	plan, err := profiler.NewPlan([]*space.Space{s}, nil).Only(*only)
+	if err != nil {
+		return err
+	}
+	opened, err := backends.Open(*backend)
+	if err != nil {
+		return err
+	}
+	defer opened.Finalize()
+	b := bench{items: plan.Items, policy: profiler.DefaultPolicy()}
+	b.policy.Limit = *limit
+	b.runner = gomlxrunner.New(opened.Backend, 1, b.policy.Seed)
+	b.sentinel, _ = profiler.SentinelOf(plan.Items)
+	fmt.Fprintf(stderr, "%d operations on %s, %d neighbours\n", len(plan.Items), opened.Name, runtime.NumCPU())
+
+	var watched, plain, ratios []float64
+	for i := range *repeats {
+		moves := make([]float64, 2)
+		for k, measure := range []func(context.Context) (map[space.Op]float64, error){b.profile, b.loop} {
+			quiet, err := measure(ctx)
+			if err != nil {
+				return err
+			}
+			end, err := neighbours()
+			if err != nil {
+				return err
+			}
+			disturbed, err := measure(ctx)
+			end()
+			if err != nil {
+				return err
+			}
+			moves[k] = move(quiet, disturbed)
+		}
+		watched, plain, ratios = append(watched, moves[0]), append(plain, moves[1]), append(ratios, moves[0]/moves[1])
+		fmt.Fprintf(stdout, "repeat %d: medians move by %.1f %% with the sentinel, by %.1f %% in a plain loop\n", i+1, 100*moves[0], 100*moves[1])
+	}
+	fmt.Fprintf(stdout, "median of %d repeats: %.1f %% with the sentinel, %.1f %% in a plain loop, ratio %.2f\n", *repeats, 100*median(watched), 100*median(plain), median(ratios))
+	return nil
+}
+
+// profile measures as the profiler does.
+func (b bench) profile(ctx context.Context) (map[space.Op]float64, error) {
+	job := profiler.Job{Items: b.items, Sentinel: b.sentinel, Log: &profiler.Log{}}
+	if err := profiler.Profile(ctx, b.runner, job, b.policy, profiler.Observer{}); err != nil {
+		return nil, err
+	}
+	medians := map[space.Op]float64{}
+	for _, m := range job.Log.Measurements() {
+		medians[m.Op] = m.MedianMS
+	}
+	return medians, nil
+}
+
+// loop calls one operation after the other.
+func (b bench) loop(ctx context.Context) (map[space.Op]float64, error) {
+	medians := map[space.Op]float64{}
+	for _, item := range b.items {
+		call, _, err := b.runner.Op(ctx, item.Op)
+		if err != nil {
+			return nil, err
+		}
+		var times []float64
+		for spent := time.Duration(0); err == nil && spent < b.policy.Settle+b.policy.Limit; err = ctx.Err() {
+			took, failed := call.Run()
+			if failed != nil {
+				err = failed
+				break
+			}
+			if spent += took; spent > b.policy.Settle {
+				times = append(times, took.Seconds()*1000)
+			}
+		}
+		call.Close()
+		if err != nil {
+			return nil, err
+		}
+		medians[item.Op] = median(times)
+	}
+	return medians, nil
+}
+
+// neighbours are busy for 5 s, beginning in the middle of it, and quiet for 5 s, until the function that it returns is called.
+func neighbours() (end func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var all []*exec.Cmd
+	signalAll := func(s os.Signal) {
+		for _, c := range all {
+			c.Process.Signal(s)
+		}
+	}
+	stopAll := func() {
+		signalAll(syscall.SIGKILL)
+		for _, c := range all {
+			c.Wait()
+		}
+	}
+	for range runtime.NumCPU() {
+		c := exec.Command(self, burn)
+		c.Env = append(os.Environ(), "GOMAXPROCS=1")
+		if err := c.Start(); err != nil {
+			stopAll()
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		timer := time.NewTimer(period / 2)
+		for busy := true; ; busy = !busy {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+			}
+			if busy {
+				signalAll(syscall.SIGSTOP)
+			} else {
+				signalAll(syscall.SIGCONT)
+			}
+			timer.Reset(period)
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+		stopAll()
+	}, nil
+}
+
+// move is the mean of how far medians differ, relative.
+func move(quiet, disturbed map[space.Op]float64) float64 {
+	total := 0.0
+	for op, ms := range quiet {
+		total += math.Abs(disturbed[op]/ms-1) / float64(len(quiet))
+	}
+	return total
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
