@@ -9,10 +9,9 @@ import (
 
 // litterer allocates within its calls, as the pure-Go backend does, and notes the collections that it sees.
 type litterer struct {
-	bytes       int
-	kept        []byte
-	collections uint32 // at the last call
-	seen        []uint32
+	bytes int
+	kept  []byte
+	seen  []uint32
 }
 
 func collections() uint32 {

@@ -1,16 +1,30 @@
 // Package profiler measures how long operations take on a device, and fills a lookup table with it.
 //
-// Pipeline: spaces and architectures → [NewPlan], the distinct operations with their counts → [Profile], which asks a
-// [Runner] for an executable of each, times them under a [Policy], and hands over complete entries as it goes → a table
-// ([Settings.NewTable]).
+// Pipeline: spaces and architectures → [NewPlan], the distinct operations with their counts, or a [Plan.Shard] of it →
+// [Settings.Open], which finds out what a table and its journal have already → [Profile], which asks a [Runner] for an executable
+// of each operation, times them under a [Policy], and hands over a [Record] of each as soon as it is complete → [Store.Save],
+// which adds it to the journal (journal.go), from which the table follows ([Settings.Fill]).
 //
-// How it measures. Operations are handled in groups, whose executables are in memory together. Each is warmed up until its
-// times stay flat. Then come rounds: in each, every operation of the group that is not yet precise enough takes its turn, in
-// a new random order, so that a drift of the machine hits all alike. A turn is one untimed lap and a few timed ones; a lap
-// repeats a short operation until it lasts about a millisecond. An operation is complete when the 95 % interval of the median
-// of its rounds' medians is narrow enough, or, flagged noisy, when its time is used up. The empty call, the smallest graph
-// that there is, takes part in every group like an operation.
+// How it measures. Operations are handled in groups, whose executables are in memory together. Each is warmed up for a while,
+// and until its times stay flat. Then come rounds (interleave.go): in each, every operation of the group that is not done takes
+// its turn, in a new random order, so that a drift of the machine hits all alike. A turn is one untimed lap and a few timed ones;
+// a lap repeats a short operation until it lasts about a millisecond (timer.go). The empty call, the smallest graph that there
+// is, takes part in every group like an operation.
 //
-// The package knows no runtime: package gomlxrunner has the one for GoMLX. It refuses a pattern that matches no operation,
-// and to continue a table that was measured otherwise.
+// When it stops (stopping.go). The unit of the interval is the median of a round. The 95 % interval of their median is looked
+// at after 10, 20, 40, … rounds and never in between: so it holds the true median about as often as it says, whenever it is
+// narrow enough to stop (93 to 98 %, by simulation). An operation whose time is used up is kept and flagged noisy.
+//
+// What does not count (sentinel.go). One operation of the plan, the sentinel, runs at both ends of every round, and every tenth of
+// a second within. Where it is slower than its median over the run by more than Policy.Off, the round does not count, and the
+// next one waits, up to a bound; after that, rounds count again and are flagged throttled. Where it becomes faster, the device
+// was disturbed before: rounds until then do not count any more, and operations that were complete are measured anew at the
+// end. Discarded rounds stay in the journal. Nothing else is left out: outliers are counted, and do not move a median.
+//
+// Garbage. While rounds go on, Go's collector is off; it runs between laps when there is something to collect (collect.go).
+// Laps allocate nothing themselves. A runtime may: the pure-Go backend allocates within a call, and its calls take the time
+// for it; its garbage is collected outside, unless a single lap leaves more than 2 GB.
+//
+// The package knows no runtime: package gomlxrunner has the one for GoMLX. It refuses a pattern that matches no operation, to
+// continue what was measured otherwise, and a table that disagrees with its journal.
 package profiler

@@ -36,6 +36,7 @@ const period = 5 * time.Second
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == burn {
 		for {
+			runtime.Gosched()
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
