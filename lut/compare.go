@@ -53,12 +53,26 @@ type Comparison struct {
 	Kinds        []KindChanges // in the order of A
 	OnlyA, OnlyB []*Entry
 	BySamples    int // changes that were judged by raw samples
+	Agreement    Agreement
+}
+
+// Agreement says how well two tables agree on the ops that neither has flagged.
+type Agreement struct {
+	Entries      int
+	MedianChange float64 // median of the absolute relative changes; 0 without entries
+	// Overlaps is the share of the entries with an interval in both tables, of which there are WithIntervals, whose intervals
+	// overlap; 0 without any.
+	Overlaps      float64
+	WithIntervals int
 }
 
 // Compare holds table b against table a. A change is real if the raw samples of both tables are known and tell them apart by
 // the Mann-Whitney U test, where the many tests are corrected by the procedure of Benjamini and Hochberg so that at most 5 %
 // of the changes called real are noise; else if the 95 % intervals of the medians do not overlap.
-func Compare(a, b *Table, samplesA, samplesB Samples) *Comparison {
+//
+// The times of b are multiplied by scale first: 1 takes them as they are, 1 / [SentinelRatio] takes out what the sentinel says
+// of the speed of device and state.
+func Compare(a, b *Table, samplesA, samplesB Samples, scale float64) *Comparison {
 	c := &Comparison{Differences: Differences(a, b)}
 	inB := make(map[place]*Entry, len(b.Entries))
 	for i := range b.Entries {
@@ -69,7 +83,7 @@ func Compare(a, b *Table, samplesA, samplesB Samples) *Comparison {
 		at := a.Entries[i].place()
 		if other := inB[at]; other != nil {
 			common[at] = true
-			c.Changes = append(c.Changes, newChange(&a.Entries[i], other, samplesA, samplesB))
+			c.Changes = append(c.Changes, newChange(&a.Entries[i], other, samplesA, samplesB, scale))
 		} else {
 			c.OnlyA = append(c.OnlyA, &a.Entries[i])
 		}
@@ -81,10 +95,22 @@ func Compare(a, b *Table, samplesA, samplesB Samples) *Comparison {
 	}
 	c.judge()
 	c.sum()
+	c.agree()
 	return c
 }
 
-func newChange(a, b *Entry, samplesA, samplesB Samples) Change {
+func newChange(a, b *Entry, samplesA, samplesB Samples, scale float64) Change {
+	var x, y []float64
+	if samplesA != nil && samplesB != nil {
+		x, y = samplesA(a), samplesB(b)
+	}
+	if scale != 1 {
+		b = b.scaled(scale)
+		y = slices.Clone(y)
+		for i := range y {
+			y[i] *= scale
+		}
+	}
 	c := Change{A: a, B: b, Ratio: b.MedianMS / a.MedianMS, P: -1}
 	c.Low, c.High = c.Ratio, c.Ratio
 	if a.HasInterval() && b.HasInterval() {
@@ -93,11 +119,9 @@ func newChange(a, b *Entry, samplesA, samplesB Samples) Change {
 			c.High = b.HighMS / a.LowMS
 		}
 	}
-	if samplesA != nil && samplesB != nil {
-		if x, y := samplesA(a), samplesB(b); len(x) > 0 && len(y) > 0 {
-			c.P = MannWhitney(x, y)
-			return c
-		}
+	if len(x) > 0 && len(y) > 0 {
+		c.P = MannWhitney(x, y)
+		return c
 	}
 	switch {
 	case !a.HasInterval() || !b.HasInterval():
@@ -108,6 +132,15 @@ func newChange(a, b *Entry, samplesA, samplesB Samples) Change {
 		c.Verdict = direction(c.Ratio)
 	}
 	return c
+}
+
+// scaled is the entry with its times multiplied.
+func (e *Entry) scaled(by float64) *Entry {
+	out := *e
+	for _, ms := range []*float64{&out.MedianMS, &out.LowMS, &out.HighMS, &out.MADMS, &out.P10MS, &out.P90MS, &out.MinMS} {
+		*ms *= by
+	}
+	return &out
 }
 
 func direction(ratio float64) Verdict {
@@ -166,6 +199,31 @@ func (c *Comparison) sum() {
 	}
 	for i := range c.Kinds {
 		c.Kinds[i].MeanRatio = math.Exp(c.Kinds[i].MeanRatio / float64(c.Kinds[i].Entries))
+	}
+}
+
+// agree describes the ops that neither table has flagged.
+func (c *Comparison) agree() {
+	var changes []float64
+	overlap := 0
+	for _, change := range c.Changes {
+		if len(change.A.Flags)+len(change.B.Flags) > 0 {
+			continue
+		}
+		changes = append(changes, math.Abs(change.Ratio-1))
+		if change.A.HasInterval() && change.B.HasInterval() {
+			c.Agreement.WithIntervals++
+			if !change.A.conflicts(change.B) {
+				overlap++
+			}
+		}
+	}
+	slices.Sort(changes)
+	if n := len(changes); n > 0 {
+		c.Agreement.Entries, c.Agreement.MedianChange = n, (changes[(n-1)/2]+changes[n/2])/2
+	}
+	if n := c.Agreement.WithIntervals; n > 0 {
+		c.Agreement.Overlaps = float64(overlap) / float64(n)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestCompareByIntervals(t *testing.T) {
 	b.Entries[13] = Entry{Key: b.Entries[13].Key, MedianMS: 1}
 	b.Entries[14].Key = "skip_i7_o7_s1_r7"
 	b.Threads = 1
-	c := Compare(a, b, nil, nil)
+	c := Compare(a, b, nil, nil, 1)
 	if len(c.Changes) != len(a.Entries)-1 || len(c.OnlyA) != 1 || c.OnlyA[0].Key != a.Entries[14].Key || len(c.OnlyB) != 1 || c.OnlyB[0].Key != "skip_i7_o7_s1_r7" {
 		t.Fatalf("%d changes, only %v and %v", len(c.Changes), c.OnlyA, c.OnlyB)
 	}
@@ -79,7 +79,7 @@ func TestCompareBySamples(t *testing.T) {
 			return xs
 		}
 	}
-	c := Compare(a, b, samples(a), samples(b))
+	c := Compare(a, b, samples(a), samples(b), 1)
 	for i, change := range c.Changes {
 		want := map[int]Verdict{5: Slower, 6: Faster}[i]
 		if want == "" {
@@ -110,7 +110,7 @@ func TestCompareHoldsBackFalseDiscoveries(t *testing.T) {
 	for i := range b.Entries {
 		b.Entries[i].MedianMS *= 1 + 1e-6*rng.NormFloat64()
 	}
-	c := Compare(a, b, noise, noise)
+	c := Compare(a, b, noise, noise, 1)
 	alone, called := 0, 0
 	for _, change := range c.Changes {
 		if change.P < 0.05 {
@@ -145,5 +145,34 @@ func TestSentinelRatio(t *testing.T) {
 	b.Sentinel = &Sentinel{Key: "skip_i8_o8_s1_r8", MedianMS: 3}
 	if r := SentinelRatio(a, b); r != 1.5 {
 		t.Errorf("ratio %g", r)
+	}
+}
+
+// A device that is slower as a whole is no change of the ops, once its sentinel's ratio is taken out.
+func TestCompareTakesOutDrift(t *testing.T) {
+	a, _ := sample(t, small)
+	b, _ := sample(t, small)
+	for i := range b.Entries {
+		b.Entries[i] = *b.Entries[i].scaled(1.5)
+	}
+	a.Sentinel, b.Sentinel = &Sentinel{Key: "skip_i8_o8_s1_r8", MedianMS: 2}, &Sentinel{Key: "skip_i8_o8_s1_r8", MedianMS: 3}
+	a.Entries[20].Flags, b.Entries[21].Flags = []string{"noisy"}, []string{"noisy"}
+	samples := func(e *Entry) []float64 {
+		return []float64{0.9 * e.MedianMS, 0.95 * e.MedianMS, 1.05 * e.MedianMS, e.MedianMS}
+	}
+	for _, s := range []Samples{nil, samples} {
+		c := Compare(a, b, s, s, 1)
+		if len(c.SlowerBy(0.4)) < len(c.Changes)/2 || !near(c.Agreement.MedianChange, 0.5) || c.Agreement.Overlaps > 0.5 {
+			t.Errorf("as measured %d of %d are slower, %+v", len(c.SlowerBy(0.4)), len(c.Changes), c.Agreement)
+		}
+		c = Compare(a, b, s, s, 1/SentinelRatio(a, b))
+		// Three entries are flagged: one of every sample, and these two.
+		if len(c.SlowerBy(0)) != 0 || c.Agreement.Entries != len(a.Entries)-3 || c.Agreement.MedianChange > 1e-12 || c.Agreement.Overlaps != 1 ||
+			c.Agreement.WithIntervals != c.Agreement.Entries {
+			t.Errorf("corrected %v are slower, %+v", c.SlowerBy(0), c.Agreement)
+		}
+	}
+	if b.Entries[0].MedianMS != 1.5*a.Entries[0].MedianMS {
+		t.Error("the table was changed")
 	}
 }

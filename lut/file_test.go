@@ -177,7 +177,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatal("the identity changed")
 		}
 		Lint(table)
-		if c := Compare(table, again, nil, nil); len(c.Changes) != len(table.Entries) || len(c.Differences)+len(c.SlowerBy(0)) > 0 {
+		if c := Compare(table, again, nil, nil, 1); len(c.Changes) != len(table.Entries) || len(c.Differences)+len(c.SlowerBy(0)) > 0 {
 			t.Fatalf("the table differs from itself: %+v", c)
 		}
 		if _, err := Merge(table, again); err != nil && len(table.Notes) < maxNotes-2 {

@@ -20,11 +20,13 @@ import (
 
 type diffOptions struct {
 	failAbove share
+	corrected bool
 	format    tables.Format
 }
 
 func (o *diffOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var(&o.failAbove, "fail-above", "exit with code 1 if an operation is really slower in B by more than this: 5% or 0.05")
+	f.BoolVar(&o.corrected, "corrected", false, "divide the times of B by how much longer its sentinel took: what the device as a whole did is no change")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
 
@@ -42,13 +44,15 @@ A change is real if the raw samples of both tables (FILE.samples.jsonl beside FI
 Mann-Whitney U test over the rounds' medians, corrected for the number of operations so that at most one in twenty changes
 called real is noise. Without raw samples it is real if the 95 % intervals do not overlap; without intervals it is unknown.
 
+Two runs on one device differ in its speed, too, which the same sentinel in both tells: --corrected takes that out.
+
 Text and Markdown list the changes that are real, the largest first; CSV and JSON list all. That the tables were measured
 otherwise is said on standard error, and does not keep them from being compared.
 
 Exit code 1: with --fail-above, an operation is really slower in B by more than that. 0: otherwise.`,
 		Example: `  profiler diff before.lut.json after.lut.json
   profiler diff xla-0.2.lut.json xla-0.3.lut.json --fail-above 5%
-  profiler diff monday.lut.json tuesday.lut.json --format csv`,
+  profiler diff monday.lut.json tuesday.lut.json --corrected --format csv`,
 		Args: command.Arguments(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
@@ -67,6 +71,8 @@ type diffReport struct {
 	B           string        `json:"b"`
 	Differences []diffSetting `json:"settings,omitempty"` // that differ
 	Sentinel    float64       `json:"sentinel_ratio,omitempty"`
+	Corrected   bool          `json:"corrected"` // the times of B were divided by the sentinel ratio
+	Agreement   diffAgreement `json:"agreement"`
 	Changes     []diffChange  `json:"changes"`
 	Kinds       []diffKind    `json:"kinds"`
 	OnlyA       []string      `json:"only_a,omitempty"`
@@ -93,6 +99,14 @@ type diffChange struct {
 	Ratio    float64       `json:"ratio"` // of the medians, B over A
 	Verdict  lut.Verdict   `json:"verdict"`
 	P        *float64      `json:"p,omitempty"` // of the Mann-Whitney test, where there was one
+}
+
+// diffAgreement is of the operations that neither table has flagged.
+type diffAgreement struct {
+	Entries       int     `json:"entries"`
+	MedianChange  float64 `json:"median_absolute_change"`
+	Overlaps      float64 `json:"overlapping_intervals_share"`
+	WithIntervals int     `json:"with_intervals"`
 }
 
 type diffKind struct {
@@ -122,7 +136,16 @@ func (o *diffOptions) run(pathA, pathB string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := newDiffReport(a, b, lut.Compare(a, b, samplesA, samplesB))
+	scale := 1.0
+	if o.corrected {
+		ratio := lut.SentinelRatio(a, b)
+		if ratio == 0 {
+			return exit.BadInput("%s and %s have not the same sentinel, so that there is nothing to correct by; leave out --corrected", pathA, pathB)
+		}
+		scale = 1 / ratio
+	}
+	r := newDiffReport(a, b, lut.Compare(a, b, samplesA, samplesB, scale))
+	r.Corrected = o.corrected
 	for _, d := range r.comparison.Differences {
 		fmt.Fprintf(stderr, "warning: measured otherwise, %s\n", exit.OneLine(d.String()))
 	}
@@ -152,7 +175,7 @@ func (o *diffOptions) judge(c *lut.Comparison) error {
 }
 
 func newDiffReport(a, b *lut.Table, c *lut.Comparison) *diffReport {
-	r := &diffReport{A: a.Path(), B: b.Path(), Sentinel: lut.SentinelRatio(a, b), BySamples: c.BySamples, Changes: []diffChange{}, Kinds: []diffKind{}, comparison: c}
+	r := &diffReport{A: a.Path(), B: b.Path(), Sentinel: lut.SentinelRatio(a, b), Agreement: diffAgreement(c.Agreement), BySamples: c.BySamples, Changes: []diffChange{}, Kinds: []diffKind{}, comparison: c}
 	for _, d := range c.Differences {
 		r.Differences = append(r.Differences, diffSetting(d))
 	}
@@ -226,7 +249,20 @@ func (r *diffReport) kinds() tables.Table {
 	}
 	t.Notes = []string{"mean change: of the geometric mean of the ratios, real or not"}
 	if r.Sentinel > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("the sentinel took %s; so much of a change is the device's", change(r.Sentinel)))
+		note := fmt.Sprintf("the sentinel's time changed by %s", change(r.Sentinel))
+		if r.Corrected {
+			note += ", which is taken out of B"
+		} else {
+			note += "; --corrected takes that out of B"
+		}
+		t.Notes = append(t.Notes, note)
+	}
+	if a := r.Agreement; a.Entries > 0 {
+		note := fmt.Sprintf("%s unflagged in both: median absolute change %.1f %%", operations(a.Entries), 100*a.MedianChange)
+		if a.WithIntervals > 0 {
+			note += fmt.Sprintf(", %.1f %% of the intervals overlap", 100*a.Overlaps)
+		}
+		t.Notes = append(t.Notes, note)
 	}
 	for _, only := range []struct {
 		name string

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"densenas/internal/exit"
+	"densenas/lut"
 )
 
 func TestDiff(t *testing.T) {
@@ -95,4 +96,26 @@ func TestDiffRefuses(t *testing.T) {
 	refused(t, folder, []string{"write 5% if that is meant"}, "diff", path, path, "--fail-above", "5")
 	refused(t, folder, []string{"is JSON but not an object"}, "diff", path, write(t, folder, "b.lut.json", "[1]"))
 	refused(t, folder, []string{"table, csv, json"}, "diff", path, path, "--format", "xml")
+}
+
+func TestDiffCorrectsForTheDevice(t *testing.T) {
+	folder := t.TempDir()
+	table := sampleTable(t)
+	path := stored(t, folder, "none.lut.json", table)
+	refused(t, folder, []string{"have not the same sentinel", "--corrected"}, "diff", path, path, "--corrected")
+	table.Sentinel = &lut.Sentinel{Key: table.Entries[0].Key, MedianMS: 1, DriftP10: 1, DriftP90: 1, Rounds: 10}
+	before := stored(t, folder, "a.lut.json", table)
+	table.Sentinel.MedianMS = 1.2
+	for i, e := range table.Entries {
+		table.Entries[i] = entryOf(e.Key, 1.2*e.MedianMS)
+	}
+	after := stored(t, folder, "b.lut.json", table)
+	if out, _ := profilerRun(t, "diff", before, after); !strings.Contains(out, "34 of 34 operations differ really") || !strings.Contains(out, "the sentinel's time changed by +20.0 %; --corrected") ||
+		!strings.Contains(out, "34 operations unflagged in both: median absolute change 20.0 %, 0.0 % of the intervals overlap") {
+		t.Errorf("as measured:\n%s", out)
+	}
+	if out, _ := profilerRun(t, "diff", before, after, "--corrected", "--fail-above", "0"); !strings.Contains(out, "0 of 34 operations differ really") || !strings.Contains(out, "which is taken out of B") ||
+		!strings.Contains(out, "median absolute change 0.0 %, 100.0 % of the intervals overlap") {
+		t.Errorf("corrected:\n%s", out)
+	}
 }
