@@ -16,8 +16,8 @@ import (
 // bands of the latency range that networks are drawn from in equal numbers.
 const bands = 10
 
-// fewestNetworks are needed for a fit with a cross-validation, and a share of the others that says something.
-const fewestNetworks = 20
+// FewestNetworks are needed for a fit with a cross-validation, and a share of the others that says something.
+const FewestNetworks = 20
 
 // MaxNetworks of a verification.
 const MaxNetworks = 10_000
@@ -26,8 +26,8 @@ const MaxNetworks = 10_000
 // come up, by the plain sums of a table's entries. Within a band they are spread over paths and candidates: drawn with
 // weights exp(-latency/t) of the operations, for many t of either sign, and kept if their band still has room.
 func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Architecture, error) {
-	if n < fewestNetworks || n > MaxNetworks {
-		return nil, exit.BadInput("%d networks, allowed are %d to %d", n, fewestNetworks, MaxNetworks)
+	if n < FewestNetworks || n > MaxNetworks {
+		return nil, exit.BadInput("%d networks, allowed are %d to %d", n, FewestNetworks, MaxNetworks)
 	}
 	plain := unfitted(t)
 	ms := map[space.Op]float64{}
@@ -82,8 +82,8 @@ func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Ar
 			list = append(list, a)
 		}
 	}
-	if len(list) < fewestNetworks {
-		return nil, exit.BadInput("space %s has %d different networks, and %d are needed", s.Name, len(list), fewestNetworks)
+	if len(list) < FewestNetworks {
+		return nil, exit.BadInput("space %s has %d different networks, and %d are needed", s.Name, len(list), FewestNetworks)
 	}
 	return list, nil
 }

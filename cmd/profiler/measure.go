@@ -18,7 +18,6 @@ import (
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
-	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
@@ -183,28 +182,11 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 		return profiler.Summary{}, profiler.Summary{}, false, err
 	}
 	runner := gomlxrunner.New(b.Backend.Backend, o.batch, o.policy().Seed)
-	names := map[string]string{}
-	if table != nil {
-		for i := range table.Entries {
-			names[table.Entries[i].Key] = table.Entries[i].Lowering
-		}
+	lowering, err := newLowerings(runner, table).of(ctx, a)
+	if err != nil {
+		return fail(err)
 	}
-	chosen := map[space.Op]op.Lowering{}
-	for _, layer := range a.Counts() {
-		known := false
-		for _, l := range op.Lowerings() {
-			if names[layer.Op.Key()] == l.String() {
-				chosen[layer.Op], known = l, true
-			}
-		}
-		if known || !op.HasChoice(layer.Op) {
-			continue
-		}
-		if chosen[layer.Op], err = runner.Choose(ctx, layer.Op); err != nil {
-			return fail(err)
-		}
-	}
-	whole, err := runner.Network(a, func(o space.Op) op.Lowering { return chosen[o] })
+	whole, err := runner.Network(a, lowering)
 	if err != nil {
 		return fail(err)
 	}

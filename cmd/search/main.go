@@ -18,11 +18,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"densenas/internal/allocator"
 	"densenas/internal/command"
 	"densenas/internal/exit"
 )
 
-func main() { exit.Main(run) }
+func main() {
+	allocator.Keep()
+	exit.Main(run)
+}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"densenas/internal/allocator"
 )
 
 // Build identifies a runtime that is here, open or not.
@@ -60,7 +62,14 @@ func digestOf(plugin string) (string, error) {
 
 func goVersion() string { return versions("github.com/gomlx/gomlx", "github.com/gomlx/compute") }
 
-func xlaVersion() string { return versions("github.com/gomlx/gomlx", "github.com/gomlx/go-xla") }
+// xlaVersion also says how the C library handles memory, which changes how long calls take.
+func xlaVersion() string {
+	version := versions("github.com/gomlx/gomlx", "github.com/gomlx/go-xla")
+	if allocator.Kept() {
+		version += ", memory kept"
+	}
+	return version
+}
 
 // String is the build in one line, the plugin by its file name.
 func (b Build) String() string {

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"densenas/internal/command"
+	"densenas/internal/exit"
+	"densenas/internal/progress"
+	"densenas/internal/tables"
+	"densenas/lut"
+	"densenas/profiler"
+	"densenas/profiler/gomlxrunner"
+	"densenas/supernet/space"
+)
+
+type verifyOptions struct {
+	backend   string
+	space     string
+	nets      int
+	seed      uint64
+	precision float64
+	limit     time.Duration
+	format    tables.Format
+}
+
+func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
+	p := profiler.DefaultPolicy()
+	f.StringVar(&o.backend, "backend", "", "runtime, as for profiler run (default: the table's)")
+	f.StringVar(&o.space, "space", "", "search space to draw networks from (default: the built-in one that the table was measured for)")
+	f.IntVar(&o.nets, "nets", 120, "networks to measure; one half fits, the other is predicted")
+	f.Uint64Var(&o.seed, "seed", 1, "decides which networks are drawn, and how they are halved")
+	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of a network's median is as narrow as ± this share of it")
+	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure a network for, at most")
+	f.Var(&o.format, "format", tables.FormatUsage)
+}
+
+func (o *verifyOptions) Validate() error {
+	if o.nets < profiler.FewestNetworks || o.nets > profiler.MaxNetworks {
+		return exit.BadInput("--nets is %d, allowed is %d to %d", o.nets, profiler.FewestNetworks, profiler.MaxNetworks)
+	}
+	return o.policy().Check()
+}
+
+func (o *verifyOptions) policy() profiler.Policy {
+	p := profiler.DefaultPolicy()
+	// Networks take longer than operations: more of their laps fit into a round this way.
+	p.RoundTime *= 4
+	p.Precision, p.Limit, p.Seed = o.precision, o.limit, o.seed
+	p.WarmUp = min(p.WarmUp, p.Limit)
+	return p
+}
+
+func verifyCommand(commandLine string) *cobra.Command {
+	var o verifyOptions
+	c := &cobra.Command{
+		Use:   "verify FILE.lut.json",
+		Short: "Hold a table against whole networks, and store how its entries combine",
+		Long: `Draw networks in equal numbers from ten bands of the latency range, measure each as a whole on this device, find on one half
+of them by which scales the table's entries add up, and predict the other half. The scales and the errors are stored in the
+table: every prediction uses them from then on, and its interval holds their error. Without, predictions are called unverified.
+
+The table must have been measured on this device, with this runtime and settings. Measure the table shortly before.`,
+		Example: `  profiler verify mbv2.lut.json
+  profiler verify tiny.lut.json --nets 60 --format json
+  profiler verify own.lut.json --space own.yaml --precision 0.005 --limit 10s`,
+		Args: command.Arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return o.run(c.Context(), args[0], commandLine, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
+func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdout, stderr io.Writer) error {
+	table, err := lut.Read(path)
+	if err != nil {
+		return err
+	}
+	s, err := o.source(table)
+	if err != nil {
+		return err
+	}
+	networks, err := profiler.DrawNetworks(table, s, o.nets, o.seed)
+	if err != nil {
+		return err
+	}
+	b, err := o.open(table, stderr)
+	if err != nil {
+		return err
+	}
+	defer b.Finalize()
+	wholes, err := o.measure(ctx, b, table, networks, stderr)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: nothing was stored; start again with: %s", exit.Interrupted{}, commandLine)
+	}
+	if err != nil {
+		return err
+	}
+	if table.Verification, err = profiler.Verify(table, s, wholes, o.seed); err != nil {
+		return err
+	}
+	if err := table.Write(path); err != nil {
+		return err
+	}
+	return tables.Write(stdout, o.format, verifyTables(table.Verification), newVerifyReport(table.Verification, wholes))
+}
+
+// source is the space to draw from.
+func (o *verifyOptions) source(t *lut.Table) (*space.Space, error) {
+	if o.space != "" {
+		s, err := space.Load(o.space)
+		if err != nil {
+			return nil, exit.AsBadInput(err)
+		}
+		return o.at(s, t)
+	}
+	var found []*space.Space
+	for _, name := range space.Names() {
+		s, err := space.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		if s, err = o.at(s, t); err == nil {
+			found = append(found, s)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	if len(found) == 0 {
+		return nil, exit.BadInput("%s has not all operations of any of the spaces %s; name the space that it was measured for by --space", t.Path(), strings.Join(space.Names(), ", "))
+	}
+	var names []string
+	for _, s := range found {
+		names = append(names, s.Name)
+	}
+	return nil, exit.BadInput("%s was measured for several spaces, %s; name one by --space", t.Path(), strings.Join(names, " and "))
+}
+
+// at is the space at the table's resolution, if the table has all of its operations.
+func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
+	var missing error
+	for _, r := range t.Resolutions {
+		scaled, err := s.WithResolution(r)
+		if err != nil {
+			missing = exit.AsBadInput(err)
+			continue
+		}
+		var ops []space.Op
+		for _, c := range scaled.Ops() {
+			ops = append(ops, c.Op)
+		}
+		if missing = t.Require(ops, fmt.Sprintf("--space %s --resolution %d", s.Name, r)); missing == nil {
+			return scaled, nil
+		}
+	}
+	return nil, missing
+}
+
+// open opens what the table was measured with.
+func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
+	options := backendOptions{backend: o.backend, threads: t.Threads, batch: t.Batch}
+	if o.backend == "" {
+		options.backend = t.Runtime.Name
+	}
+	if err := options.Validate(); err != nil {
+		return opened{}, err
+	}
+	b, err := options.open(stderr)
+	if err != nil {
+		return opened{}, err
+	}
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}.NewTable()
+	now.Caches, now.Policy, now.CallMS = t.Caches, t.Policy, t.CallMS
+	if differences := lut.Differences(t, now); len(differences) > 0 {
+		var list []string
+		for _, d := range differences {
+			list = append(list, d.String())
+		}
+		b.Finalize()
+		return opened{}, exit.BadInput("%s: not measured with what is here (table and now): %s; measure it again, or verify it where it was measured", t.Path(), strings.Join(list, "; "))
+	}
+	return b, nil
+}
+
+// measure measures the networks, beside the table's sentinel.
+func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, stderr io.Writer) ([]profiler.Whole, error) {
+	policy := o.policy()
+	runner := gomlxrunner.New(b.Backend.Backend, t.Batch, policy.Seed)
+	var sentinel profiler.Call
+	if t.Sentinel != nil {
+		op, err := space.ParseKey(t.Sentinel.Key)
+		if err != nil {
+			return nil, err
+		}
+		if sentinel, _, err = runner.Op(ctx, op); err != nil {
+			return nil, fmt.Errorf("the sentinel %s: %w", t.Sentinel.Key, err)
+		}
+		defer sentinel.Close()
+	}
+	written := newLowerings(runner, t)
+	compile := func(a *space.Architecture) (profiler.Call, error) {
+		lowering, err := written.of(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return runner.Network(a, lowering)
+	}
+	bar := progress.New(stderr, "verifying", 2*len(networks))
+	defer bar.Done()
+	return profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, func(note string) { bar.Add(1, note) })
+}
+
+type verifyReport struct {
+	*lut.Verification
+	Networks []networkReport `json:"networks"`
+}
+
+type networkReport struct {
+	MeasuredMS  float64 `json:"measured_ms"`
+	PredictedMS float64 `json:"predicted_ms"`
+	SumMS       float64 `json:"sum_ms"`
+	Fitted      bool    `json:"fitted"`
+	Noisy       bool    `json:"noisy"`
+	Operations  string  `json:"operations"` // keys, by spaces
+}
+
+func newVerifyReport(v *lut.Verification, wholes []profiler.Whole) verifyReport {
+	r := verifyReport{Verification: v}
+	for _, w := range wholes {
+		var keys []string
+		for _, op := range w.Network.Ops() {
+			keys = append(keys, op.Key())
+		}
+		r.Networks = append(r.Networks, networkReport{w.MedianMS, w.PredictedMS, w.SumMS, w.Fitted, w.Noisy, strings.Join(keys, " ")})
+	}
+	slices.SortFunc(r.Networks, func(a, b networkReport) int { return strings.Compare(a.Operations, b.Operations) })
+	return r
+}
+
+func verifyTables(v *lut.Verification) []tables.Table {
+	percent := func(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+	proportion := func(p lut.Proportion) string {
+		return fmt.Sprintf("%s (%s–%s)", percent(p.Share), strings.TrimSuffix(percent(p.Low), " %"), percent(p.High))
+	}
+	errors := tables.Table{
+		Title:      fmt.Sprintf("%d networks of space %s at %d×%d that the fit has not seen", v.HeldOut.Networks, v.Space, v.Resolution, v.Resolution),
+		Header:     []string{"prediction", "mean error", "median", "worst", "within 5 %", "within 10 %", "tau", "Spearman"},
+		RightAlign: []bool{false, true, true, true, true, true, true, true},
+	}
+	for _, row := range []struct {
+		name string
+		lut.Accuracy
+	}{{"fit", v.HeldOut}, {"plain sum", v.Sum}} {
+		errors.Rows = append(errors.Rows, []string{row.name, percent(row.MeanError), percent(row.MedianError), percent(row.WorstError),
+			proportion(row.Within5), proportion(row.Within10), fmt.Sprintf("%.3f", row.Tau), fmt.Sprintf("%.3f", row.Spearman)})
+	}
+	errors.Notes = []string{
+		fmt.Sprintf("noise of the networks' own medians: %s, from their split halves", percent(v.NoiseShare)),
+		"in parentheses: the 95 % interval of the share, for the number of networks",
+	}
+	scales := tables.Table{
+		Title:      fmt.Sprintf("How entries combine, from %d other networks", v.Fit.Networks),
+		Header:     []string{"operations", "scale"},
+		RightAlign: []bool{false, true},
+		Notes: []string{
+			fmt.Sprintf("a network: %.4g ms, and each entry less an empty call, by its scale", v.Fit.OffsetMS),
+			fmt.Sprintf("95 %% of predictions are off by at most %s, by cross-validation", percent(v.Fit.ResidualShare)),
+		},
+	}
+	for _, term := range v.Fit.Terms {
+		scales.Rows = append(scales.Rows, []string{term.Pattern, fmt.Sprintf("%.3f", term.Scale)})
+	}
+	return []tables.Table{errors, scales}
+}

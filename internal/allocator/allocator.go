@@ -1,0 +1,47 @@
+// Package allocator makes the C library keep memory that XLA frees. By default glibc returns every large buffer to the system,
+// and the next call faults it in again, page by page: that can cost more than what is computed in it, and varies from call to
+// call, so that measurements do too. The settings act from the start of a process only, hence a second start.
+package allocator
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// settings make glibc use one heap, that it grows only and never returns.
+var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=17179869184"}
+
+// Variable switches it off where it is set to Off.
+const (
+	Variable = "DENSENAS_ALLOCATOR"
+	Off      = "system"
+)
+
+// Keep starts the program again, in the same process, with the settings, where that is of use: on Linux, in a program with
+// XLA. It does nothing where it was done, or where the user set one of the variables, and where it fails: the program works
+// without. Call it first in main.
+func Keep() {
+	if env := environment(os.Environ()); env != nil {
+		restart(env)
+	}
+}
+
+// Kept says whether this process has the settings.
+func Kept() bool {
+	return supported && !slices.ContainsFunc(settings, func(s string) bool {
+		name, value, _ := strings.Cut(s, "=")
+		return os.Getenv(name) != value
+	})
+}
+
+// environment is env with the settings; nil where they must not, or need not, be made.
+func environment(env []string) []string {
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "MALLOC_") || name == Variable && value == Off {
+			return nil
+		}
+	}
+	return append(slices.Clone(env), settings...)
+}

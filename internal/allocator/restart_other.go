@@ -1,0 +1,7 @@
+//go:build !linux || !cgo || noxla
+
+package allocator
+
+const supported = false
+
+func restart([]string) {}
