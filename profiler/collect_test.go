@@ -33,7 +33,7 @@ func TestNothingIsCollectedWithinALap(t *testing.T) {
 	before := debug.SetGCPercent(50)
 	defer debug.SetGCPercent(before)
 	p := DefaultPolicy()
-	p.MaxRounds = p.MinRounds
+	p.MaxRounds, p.WarmUp = p.MinRounds, 5*time.Millisecond
 	b, err := NewBench(t.Context(), nil, p)
 	if err != nil {
 		t.Fatal(err)

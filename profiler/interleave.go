@@ -233,7 +233,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 			inARow = 0
 			continue
 		}
-		pause := min(b.policy.BackOff<<min(inARow, 4), patience)
+		pause := min(b.policy.BackOff<<min(inARow, 5), patience)
 		if err := b.pause(ctx, pause); err != nil {
 			return err
 		}

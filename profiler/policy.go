@@ -40,7 +40,7 @@ type Policy struct {
 	// longer than the Limits of its operations together. Further rounds count, and what they measure while the sentinel is off
 	// is flagged throttled.
 	MaxDiscarded int
-	// BackOff is the pause after a discarded round, doubled after each that follows it, up to sixteenfold: 100 ms.
+	// BackOff is the pause after a discarded round, doubled after each that follows it, up to 32-fold: 20 ms.
 	BackOff time.Duration
 	// Caches is what the processor's caches hold when an operation is called: lut.Warm, the only state that there is so far.
 	Caches string
@@ -66,7 +66,7 @@ func DefaultPolicy() Policy {
 		Group:        8,
 		Off:          0.1,
 		MaxDiscarded: 20,
-		BackOff:      100 * time.Millisecond,
+		BackOff:      20 * time.Millisecond,
 		Caches:       lut.Warm,
 		Seed:         1,
 	}

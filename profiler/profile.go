@@ -39,6 +39,12 @@ func (j Job) remaining() []space.Op {
 	return ops
 }
 
+// Finished says whether nothing is left to measure: no operation is missing, and no budget is left for those that are not
+// precise.
+func (j Job) Finished(p Policy) bool {
+	return len(j.remaining()) == 0 && (j.Log == nil || j.Log.Elapsed() >= p.Total || len(j.worth(p)) == 0)
+}
+
 // Observer follows a profile. Either function may be nil.
 type Observer struct {
 	// Save gets each visit to an operation as soon as it is complete. An error ends the profile.
@@ -69,9 +75,9 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 		job.Log = &Log{}
 	}
 	o.pause, o.now = orWait(o.pause), orNow(o.now)
-	s := session{runner: r, policy: p, observer: o, log: job.Log, start: o.now(), before: job.Log.Elapsed()}
+	s := session{runner: r, policy: p, observer: o, job: job, log: job.Log, start: o.now(), before: job.Log.Elapsed()}
 	ops := job.remaining()
-	if len(ops) == 0 && len(s.worth(job.Items)) == 0 {
+	if job.Finished(p) {
 		return nil
 	}
 	if s.empty, err = r.Empty(); err != nil {
@@ -95,20 +101,20 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 		}
 	}
 	if len(ops) > 0 {
-		if err := s.repeat(ctx, job.Items); err != nil {
+		if err := s.repeat(ctx); err != nil {
 			return err
 		}
 	}
 	s.bench.policy.MaxRounds = p.MaxRounds
-	return s.refine(ctx, job.Items)
+	return s.refine(ctx)
 }
 
 // repeat measures operations anew, once, that were complete before the sentinel showed that the device can be faster; unless it
 // is slow now.
-func (s *session) repeat(ctx context.Context, items []space.OpCount) error {
+func (s *session) repeat(ctx context.Context) error {
 	reference := s.bench.watch.reference()
 	var ops []space.Op
-	for _, item := range items {
+	for _, item := range s.job.Items {
 		if m := s.log.entries[item.Op.Key()]; m != nil && m.slow(reference, s.policy.Off) {
 			ops = append(ops, item.Op)
 		}
@@ -148,6 +154,7 @@ type session struct {
 	policy   Policy
 	observer Observer
 	bench    *Bench
+	job      Job
 	log      *Log
 	start    time.Time
 	before   time.Duration // that the run took before it was continued
@@ -158,12 +165,12 @@ type session struct {
 func (s *session) elapsed() time.Duration { return s.before + s.observer.now().Sub(s.start) }
 
 // refine spends what is left of the budget.
-func (s *session) refine(ctx context.Context, items []space.OpCount) error {
+func (s *session) refine(ctx context.Context) error {
 	visited := map[space.Op]bool{} // those that met their limit, and would not become better
 	for {
 		var group []space.Op
 		left := s.policy.Total - s.elapsed()
-		for _, op := range s.worth(items) {
+		for _, op := range s.job.worth(s.policy) {
 			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle; len(group) == s.policy.Group || left <= 0 {
 				break
 			}
@@ -181,15 +188,15 @@ func (s *session) refine(ctx context.Context, items []space.OpCount) error {
 }
 
 // worth are the operations that a budget should make more precise, the most uncertain first; none without a budget.
-func (s *session) worth(items []space.OpCount) []space.Op {
-	if s.policy.Total == 0 {
+func (j Job) worth(p Policy) []space.Op {
+	if p.Total == 0 {
 		return nil
 	}
 	gain := map[space.Op]float64{}
 	var ops []space.Op
-	for _, item := range items {
-		m := s.log.entries[item.Op.Key()]
-		if m == nil || !m.Noisy || spent(m.Rounds, s.policy) >= s.policy.Limit || m.Summary.Rounds >= s.policy.MaxRounds {
+	for _, item := range j.Items {
+		m := j.Log.entries[item.Op.Key()]
+		if m == nil || !m.Noisy || spent(m.Rounds, p) >= p.Limit || m.Summary.Rounds >= p.MaxRounds {
 			continue
 		}
 		ops = append(ops, item.Op)

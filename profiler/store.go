@@ -175,6 +175,7 @@ func (st *Store) Save(r Record) error {
 	}
 	st.removeTemporaries()
 	st.changed = true
+	st.Table.Policy.TotalLimitMS = milliseconds(st.settings.Policy.Total) // a run that goes on may have another
 	// It was held against whole networks with other entries.
 	st.Table.Verification = nil
 	if time.Since(st.written) < saveEvery {

@@ -155,7 +155,10 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	settings := profiler.Settings{
 		Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Policy: o.policy(),
 	}
-	runner := gomlxrunner.New(b.Backend.Backend, o.batch, settings.Policy.Seed)
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches})
+	if err != nil {
+		return err
+	}
 	store, err := settings.Open(o.output, plan, shard)
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	if o.of > 0 {
 		store.Note(fmt.Sprintf("shard %d of %d of a plan of %s", o.part, o.of, operations(len(plan.Items))))
 	}
-	if len(store.Remaining()) > 0 {
+	if !store.Job.Finished(settings.Policy) {
 		for _, text := range warnings {
 			fmt.Fprintf(stderr, "warning: %s\n", text)
 		}
@@ -179,9 +182,11 @@ func profileInto(ctx context.Context, r profiler.Runner, policy profiler.Policy,
 	verified := store.Table.Verified()
 	have := len(store.Table.Entries)
 	switch {
-	case remaining == 0 && policy.Total == 0:
+	case store.Job.Finished(policy):
 		fmt.Fprintf(stderr, "%s has all %s\n", path, operations(len(store.Job.Items)))
 		return store.Write()
+	case remaining == 0:
+		fmt.Fprintf(stderr, "%s has all %s: going on with those that are not precise yet\n", path, operations(len(store.Job.Items)))
 	case have > 0:
 		fmt.Fprintf(stderr, "%s has %s: going on with %d\n", path, operations(have), remaining)
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,43 @@ func TestRunFillsATableAndContinuesIt(t *testing.T) {
 	}
 }
 
+func TestShardsHaveTheOperationsOfThePlan(t *testing.T) {
+	folder := t.TempDir()
+	keys := map[string]int{}
+	for _, shard := range []string{"1/2", "2/2"} {
+		path := filepath.Join(folder, shard[:1]+".lut.json")
+		profilerRun(t, quickly(path, "--only", "[sc]*", "--shard", shard)...)
+		table := read(t, path)
+		if len(table.Entries) != 3 || !slices.Contains(table.Notes, "shard "+shard[:1]+" of 2 of a plan of 6 operations") {
+			t.Errorf("shard %s: %d entries, notes %q", shard, len(table.Entries), table.Notes)
+		}
+		for _, e := range table.Entries {
+			keys[e.Key]++
+		}
+		if _, err := profiler.ReadJournal(profiler.JournalPath(path)); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(keys) != 6 {
+		t.Errorf("%d of 6 operations in both parts", len(keys))
+	}
+}
+
+func TestBudgetIsContinued(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.lut.json")
+	args := quickly(path, "--only", "skip_*", "--budget", "1ms")
+	profilerRun(t, args...)
+	first := read(t, path)
+	if len(first.Entries) != 4 || first.Policy.TotalLimitMS != 1 {
+		t.Fatalf("%d entries, %+v", len(first.Entries), first.Policy)
+	}
+	// The same command has nothing left to spend.
+	profilerRun(t, args...)
+	if again := read(t, path); again.Identity() != first.Identity() {
+		t.Error("a spent budget was spent again")
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.lut.json")
@@ -76,6 +114,14 @@ func TestRunRefuses(t *testing.T) {
 	refused(t, folder, []string{"torch"}, "run", "--space", "tiny", "--backend", "torch", "-o", path)
 	refused(t, folder, []string{"precision"}, quickly(path, "--precision", "0")...)
 	refused(t, folder, []string{"limit"}, quickly(path, "--limit", "-1s")...)
+	refused(t, folder, []string{"budget"}, quickly(path, "--budget", "-1s")...)
+	for _, shard := range []string{"0/2", "3/2", "2", "a/b", "1/2/3", "1/1001"} {
+		refused(t, folder, []string{"--shard", "2/8"}, quickly(path, "--shard", shard)...)
+	}
+	refused(t, folder, []string{"--shard 1000/1000 is empty"}, quickly(path, "--shard", "1000/1000")...)
+	refused(t, folder, []string{"--dtype bf16", "f32"}, quickly(path, "--dtype", "bf16")...)
+	refused(t, folder, []string{"--dtype", "int8"}, quickly(path, "--dtype", "int8")...)
+	refused(t, folder, []string{"--caches cold", "warm"}, quickly(path, "--caches", "cold")...)
 	refused(t, folder, []string{"threads"}, quickly(path, "--threads", "-1")...)
 	refused(t, folder, []string{"not a file"}, quickly(folder)...)
 	refused(t, folder, []string{"no/such", "cannot write"}, quickly(filepath.Join(folder, "no/such/a.lut.json"))...)
