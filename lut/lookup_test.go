@@ -311,6 +311,8 @@ func TestCheckMatch(t *testing.T) {
 		{Settings{Resolution: 96, Batch: 8}, ""},
 		{Settings{Resolution: 224, Batch: 8}, ""},
 		{Settings{Resolution: 32, Batch: 8}, "a.lut.json: measured for resolution 96, 224, but 32 is wanted; name a table for 32, or optimise for the table's with --lut-resolution 96 or --lut-resolution 224"},
+		{Settings{Resolution: 96, Batch: 8, DType: "bf16"}, "a.lut.json: measured with f32, but bf16 is wanted; name a table of bf16, or optimise for the table's with --lut-dtype f32"},
+		{Settings{Resolution: 96, Batch: 8, Caches: Cold}, ""}, // the table does not say
 		{Settings{Resolution: 96, Batch: 1}, "a.lut.json: measured at batch 8, but 1 is wanted; name a table at batch 1, or optimise for the table's with --lut-batch 8"},
 	} {
 		err := table.CheckMatch(c.want)

@@ -14,7 +14,7 @@ type Settings struct {
 	Resolution int // side of the network's input
 	Batch      int
 	DType      string // empty: f32
-	Caches     string // Warm or Cold; empty: whatever the table was measured with
+	Caches     string // Warm or Cold; empty: Warm
 }
 
 // CheckMatch refuses, as bad input, a table that was measured for another resolution, batch, precision or state of the caches.
@@ -41,9 +41,10 @@ func (t *Table) CheckMatch(want Settings) error {
 		return exit.BadInput("%s: measured with %s, but %s is wanted; name a table of %s, or optimise for the table's with --lut-dtype %s",
 			name, t.DType, dtype, dtype, t.DType)
 	}
-	if want.Caches != "" && t.Caches != want.Caches {
-		return exit.BadInput("%s: measured with %s caches, but %s ones are wanted; name another table, or leave out --lut-caches",
-			name, cmp.Or(t.Caches, "unknown"), want.Caches)
+	// An imported table does not say it.
+	if caches := cmp.Or(want.Caches, Warm); t.Caches != "" && t.Caches != caches {
+		return exit.BadInput("%s: measured with %s caches, but %s ones are wanted; name another table, or optimise for the table's with --lut-caches %s",
+			name, t.Caches, caches, t.Caches)
 	}
 	return nil
 }

@@ -181,7 +181,10 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
 		return profiler.Summary{}, profiler.Summary{}, false, err
 	}
-	runner := gomlxrunner.New(b.Backend.Backend, o.batch, o.policy().Seed)
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: o.policy().Seed})
+	if err != nil {
+		return fail(err)
+	}
 	lowering, err := newLowerings(runner, table).of(ctx, a)
 	if err != nil {
 		return fail(err)

@@ -198,7 +198,10 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 // measure measures the networks, beside the table's sentinel.
 func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, stderr io.Writer) ([]profiler.Whole, error) {
 	policy := o.policy()
-	runner := gomlxrunner.New(b.Backend.Backend, t.Batch, policy.Seed)
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: t.Batch, Seed: policy.Seed, DType: t.DType, Caches: t.Caches})
+	if err != nil {
+		return nil, err
+	}
 	var sentinel profiler.Call
 	if t.Sentinel != nil {
 		op, err := space.ParseKey(t.Sentinel.Key)

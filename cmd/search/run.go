@@ -16,6 +16,7 @@ import (
 	"densenas/internal/backends"
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/lut"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
 )
@@ -27,6 +28,8 @@ type runOptions struct {
 	LUT           string
 	LUTResolution int
 	LUTBatch      int
+	LUTDType      string
+	LUTCaches     string
 	Data          string
 	Augmentation  string
 	Limit         int
@@ -49,6 +52,8 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
 	f.IntVar(&o.LUTResolution, "lut-resolution", 0, "resolution that the network is deployed at and the table measured for (default: the space's)")
 	f.IntVar(&o.LUTBatch, "lut-batch", 1, "batch that the table was measured at")
+	f.StringVar(&o.LUTDType, "lut-dtype", "f32", "type of numbers that the table was measured with: f32, bf16 or f16")
+	f.StringVar(&o.LUTCaches, "lut-caches", lut.Warm, "state of the caches that the table was measured with: warm or cold")
 	f.StringVar(&o.Data, "data", "", "images: mnist, a folder or zip of images by class, or CIFAR-10's binary batches")
 	f.StringVar(&o.Augmentation, "augmentation", "", "none, shift, crop-flip or resized-crop-flip (default: chosen by the data)")
 	f.IntVar(&o.Limit, "limit", 0, "use at most so many training images")
@@ -98,6 +103,8 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		"lut":                func() { c.LUT.Path = o.LUT },
 		"lut-resolution":     func() { c.LUT.Resolution = o.LUTResolution },
 		"lut-batch":          func() { c.LUT.Batch = o.LUTBatch },
+		"lut-dtype":          func() { c.LUT.DType = o.LUTDType },
+		"lut-caches":         func() { c.LUT.Caches = o.LUTCaches },
 		"data":               func() { c.Data = o.Data },
 		"augmentation":       func() { c.Augmentation = o.Augmentation },
 		"limit":              func() { c.Limit = o.Limit },

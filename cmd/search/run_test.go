@@ -188,6 +188,9 @@ func TestRunRefusesTables(t *testing.T) {
 	check(replaced(`"unit": "ms"`, `"unit": "us"`), nil, `"us"`, `"ms"`)
 	check(replaced(`"batch": 1`, `"batch": 8`), nil, "measured at batch 8", "--lut-batch 8")
 	check(good, []string{"--lut-batch", "4"}, "measured at batch 1, but 4 is wanted")
+	check(replaced(`"dtype": "f32"`, `"dtype": "bf16"`), nil, "measured with bf16", "--lut-dtype bf16")
+	check(good, []string{"--lut-dtype", "f16"}, "measured with f32, but f16 is wanted")
+	check(replaced(`"layout": "nhwc"`, `"layout": "nhwc", "caches": "cold"`), nil, "measured with cold caches", "--lut-caches cold")
 	check(good, []string{"--lut-resolution", "16"}, "measured for resolution 8, but 16 is wanted", "--lut-resolution 8")
 
 	writeTable(t, f, func(table *lut.Table) { table.Entries = table.Entries[:len(table.Entries)-5] })

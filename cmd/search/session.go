@@ -114,7 +114,7 @@ func (s *session) openTable() error {
 	if s.table, err = lut.Read(c.LUT.Path); err != nil {
 		return err
 	}
-	if err := s.table.CheckMatch(lut.Settings{Resolution: resolution, Batch: c.LUT.Batch}); err != nil {
+	if err := s.table.CheckMatch(lut.Settings{Resolution: resolution, Batch: c.LUT.Batch, DType: c.LUT.DType, Caches: c.LUT.Caches}); err != nil {
 		return err
 	}
 	if s.costs, err = costsOf(c.Space, s.deployed, s.table); err != nil {

@@ -4,11 +4,15 @@ package device
 
 import (
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // Value is an element type that is moved to devices.
-type Value interface{ float32 | int32 }
+type Value interface {
+	float32 | int32 | bfloat16.BFloat16 | float16.Float16
+}
 
 // Upload copies flat values to the device.
 func Upload[T Value](b compute.Backend, v []T, dims ...int) (*tensors.Tensor, error) {

@@ -80,7 +80,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer opened.Finalize()
 	b := bench{items: plan.Items, policy: profiler.DefaultPolicy()}
 	b.policy.Limit = *limit
-	b.runner = gomlxrunner.New(opened.Backend, 1, b.policy.Seed)
+	if b.runner, err = gomlxrunner.New(opened.Backend, gomlxrunner.Options{Batch: 1, Seed: b.policy.Seed}); err != nil {
+		return err
+	}
 	b.sentinel, _ = profiler.SentinelOf(plan.Items)
 	fmt.Fprintf(stderr, "%d operations on %s, %d neighbours\n", len(plan.Items), opened.Name, runtime.NumCPU())
 

@@ -1,6 +1,7 @@
 // Package gomlxrunner makes the executables that the profiler times, on a GoMLX backend: of single operations, of whole
 // networks, and of the empty call. Weights and inputs are random and lie on the device; batch norm is folded. What an
-// executable returns is freed after each call, outside of the measured time.
+// executable returns is freed after each call, outside of the measured time. For cold caches, memory is read and written
+// before each call, outside of it too.
 //
 // A skip is an executable that returns its input, which both backends copy: that is its raw time.
 package gomlxrunner
@@ -12,10 +13,14 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"densenas/internal/device"
+	"densenas/internal/exit"
+	"densenas/lut"
 	"densenas/profiler"
 	"densenas/supernet/network"
 	"densenas/supernet/op"
@@ -25,14 +30,43 @@ import (
 // Runner implements [profiler.Runner] on the first device of a backend. Use it from one goroutine.
 type Runner struct {
 	backend compute.Backend
-	batch   int
+	options Options
 	random  *rand.Rand
+	evict   []uint64 // passed through before each call; nil: caches are left as they are
 }
 
-// New makes a runner for calls of batch images, with inputs and weights drawn from seed.
-func New(b compute.Backend, batch int, seed uint64) *Runner {
-	return &Runner{backend: b, batch: batch, random: rand.New(rand.NewPCG(seed, 1))}
+// Options of a runner.
+type Options struct {
+	Batch  int    // images per call
+	Seed   uint64 // of inputs and weights
+	DType  string // of inputs, weights and all that is computed: f32 (also where empty), bf16 or f16
+	Caches string // lut.Warm (also where empty) or lut.Cold
 }
+
+// evicted is how much memory is passed through so that caches are cold, in bytes: more than the caches of one core have,
+// though not all that a server's cores share.
+const evicted = 64 << 20
+
+// New makes a runner. A type of numbers that is not known is bad input.
+func New(b compute.Backend, o Options) (*Runner, error) {
+	switch o.DType {
+	case "", F32, BF16, F16:
+	default:
+		return nil, exit.BadInput("dtype %q is not known, only %s, %s and %s", o.DType, F32, BF16, F16)
+	}
+	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1))}
+	if o.Caches == lut.Cold {
+		r.evict = make([]uint64, evicted/8)
+	}
+	return r, nil
+}
+
+// The types of numbers that operations are measured with.
+const (
+	F32  = "f32"
+	BF16 = "bf16"
+	F16  = "f16"
+)
 
 // Op compiles the inference form of an operation. Where it can be written in several ways, each is compiled and tried, and
 // the fastest kept and named.
@@ -58,7 +92,7 @@ func (r *Runner) Choose(ctx context.Context, o space.Op) (op.Lowering, error) {
 }
 
 func (r *Runner) op(ctx context.Context, o space.Op) (*call, op.Lowering, error) {
-	in := &inputs{backend: r.backend, random: r.random}
+	in := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
 	c, lowering, err := r.fastest(ctx, o, in)
 	if err != nil {
 		in.free()
@@ -69,7 +103,7 @@ func (r *Runner) op(ctx context.Context, o space.Op) (*call, op.Lowering, error)
 
 // fastest compiles each way of writing an operation and keeps the one that takes least.
 func (r *Runner) fastest(ctx context.Context, o space.Op, in *inputs) (*call, op.Lowering, error) {
-	if err := in.add(1, r.batch, o.Resolution, o.Resolution, o.In); err != nil {
+	if err := in.add(1, r.options.Batch, o.Resolution, o.Resolution, o.In); err != nil {
 		return nil, 0, err
 	}
 	if err := in.addWeights(o); err != nil {
@@ -106,7 +140,7 @@ func (r *Runner) fastest(ctx context.Context, o space.Op, in *inputs) (*call, op
 
 // Empty compiles the identity of one number.
 func (r *Runner) Empty() (profiler.Call, error) {
-	inputs := &inputs{backend: r.backend, random: r.random}
+	inputs := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
 	if err := inputs.add(1, 1); err != nil {
 		return nil, err
 	}
@@ -121,8 +155,8 @@ func (r *Runner) Empty() (profiler.Call, error) {
 // Network compiles the inference form of a whole architecture as one graph, written as lowering says; nil means taps
 // everywhere.
 func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (profiler.Call, error) {
-	inputs := &inputs{backend: r.backend, random: r.random}
-	if err := inputs.add(1, r.batch, a.Resolution, a.Resolution, a.Channels); err != nil {
+	inputs := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
+	if err := inputs.add(1, r.options.Batch, a.Resolution, a.Resolution, a.Channels); err != nil {
 		return nil, err
 	}
 	var sizes []int
@@ -153,7 +187,7 @@ func (r *Runner) compile(in *inputs, build func(in []*graph.Node) *graph.Node) (
 	if err != nil {
 		return nil, err
 	}
-	c := &call{exec: exec, inputs: in, args: device.Arguments(in.tensors)}
+	c := &call{exec: exec, inputs: in, args: device.Arguments(in.tensors), evict: r.evict}
 	if err := exec.PreCompile(c.args...); err != nil {
 		exec.Finalize()
 		return nil, err
@@ -165,6 +199,7 @@ func (r *Runner) compile(in *inputs, build func(in []*graph.Node) *graph.Node) (
 type inputs struct {
 	backend compute.Backend
 	random  *rand.Rand
+	dtype   string
 	tensors []*tensors.Tensor
 }
 
@@ -174,12 +209,31 @@ func (in *inputs) add(deviation float64, dims ...int) error {
 	for i := range values {
 		values[i] = float32(deviation * in.random.NormFloat64())
 	}
-	t, err := device.Upload(in.backend, values, dims...)
+	t, err := in.upload(values, dims)
 	if err != nil {
 		return err
 	}
 	in.tensors = append(in.tensors, t)
 	return nil
+}
+
+// upload copies values to the device, in the type that is computed with.
+func (in *inputs) upload(values []float32, dims []int) (*tensors.Tensor, error) {
+	switch in.dtype {
+	case BF16:
+		return device.Upload(in.backend, convert(values, bfloat16.FromFloat32), dims...)
+	case F16:
+		return device.Upload(in.backend, convert(values, float16.FromFloat32), dims...)
+	}
+	return device.Upload(in.backend, values, dims...)
+}
+
+func convert[T any](values []float32, to func(float32) T) []T {
+	converted := make([]T, len(values))
+	for i, v := range values {
+		converted[i] = to(v)
+	}
+	return converted
 }
 
 func (in *inputs) addWeights(o space.Op) error {
@@ -198,10 +252,15 @@ type call struct {
 	exec   *graph.Exec
 	inputs *inputs
 	args   []any
+	evict  []uint64
 }
 
 // Run implements [profiler.Call].
 func (c *call) Run() (time.Duration, error) {
+	const line = 8 // numbers in a cache line of 64 bytes
+	for i := 0; i < len(c.evict); i += line {
+		c.evict[i]++
+	}
 	start := time.Now()
 	out, err := c.exec.Call(c.args...)
 	took := time.Since(start)

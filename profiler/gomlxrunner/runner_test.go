@@ -5,8 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomlx/compute"
+
 	"densenas/internal/backends"
 	"densenas/internal/backends/backendstest"
+	"densenas/internal/exit"
+	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
 	"densenas/supernet/op"
@@ -18,6 +22,15 @@ func quick() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.MinRounds, p.Limit, p.WarmUp, p.MaxDiscarded = 6, time.Millisecond, 5*time.Millisecond, 0
 	return p
+}
+
+func runner(t testing.TB, b compute.Backend, o gomlxrunner.Options) *gomlxrunner.Runner {
+	t.Helper()
+	r, err := gomlxrunner.New(b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func load(t *testing.T) *space.Space {
@@ -38,7 +51,7 @@ func TestEveryKindIsMeasured(t *testing.T) {
 		for _, op := range ops {
 			job.Items = append(job.Items, space.OpCount{Op: op, Count: 1})
 		}
-		if err := profiler.Profile(t.Context(), gomlxrunner.New(b.Backend, 2, 1), job, quick(), profiler.Observer{}); err != nil {
+		if err := profiler.Profile(t.Context(), runner(t, b.Backend, gomlxrunner.Options{Batch: 2, Seed: 1}), job, quick(), profiler.Observer{}); err != nil {
 			t.Fatal(err)
 		}
 		done, call := job.Log.Measurements(), job.Log.Call()
@@ -57,7 +70,7 @@ func TestEveryKindIsMeasured(t *testing.T) {
 func TestSkipKeepsItsInput(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		skip := space.Op{Kind: space.Skip, In: 8, Out: 8, Stride: 1, Resolution: 16}
-		call, _, err := gomlxrunner.New(b.Backend, 1, 1).Op(t.Context(), skip)
+		call, _, err := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Op(t.Context(), skip)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +86,7 @@ func TestSkipKeepsItsInput(t *testing.T) {
 func TestNetworkIsMeasuredWhole(t *testing.T) {
 	a := space.MobileNetV2(0.25, 32, 10)
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		r := gomlxrunner.New(b.Backend, 1, 1)
+		r := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1})
 		empty, err := r.Empty()
 		if err != nil {
 			t.Fatal(err)
@@ -97,7 +110,7 @@ func TestNetworkIsMeasuredWhole(t *testing.T) {
 func TestCancelledRunnerStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := gomlxrunner.New(backendstest.Go(t).Backend, 1, 1).Op(ctx, load(t).StemOp()); err == nil {
+	if _, _, err := runner(t, backendstest.Go(t).Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Op(ctx, load(t).StemOp()); err == nil {
 		t.Error("an operation was tried after the end")
 	}
 }
@@ -106,7 +119,7 @@ func TestCancelledRunnerStops(t *testing.T) {
 func BenchmarkEmptyCall(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) backends.Backend{"go": backendstest.Go, "xla": backendstest.XLA} {
 		b.Run(name, func(b *testing.B) {
-			call, err := gomlxrunner.New(open(b).Backend, 1, 1).Empty()
+			call, err := runner(b, open(b).Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Empty()
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -116,6 +129,52 @@ func BenchmarkEmptyCall(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// Every type of numbers runs where the runtime has it, and another is refused.
+func TestTypesOfNumbers(t *testing.T) {
+	s := load(t)
+	ops := []space.Op{s.StemOp(), s.FirstOp(), s.StackOps(1)[0], s.FinalOp(s.Incoming(len(s.Blocks))[0]), s.ClassifierOp()}
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		for _, dtype := range []string{gomlxrunner.F32, gomlxrunner.BF16, gomlxrunner.F16} {
+			r := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, DType: dtype})
+			for _, o := range ops {
+				call, _, err := r.Op(t.Context(), o)
+				if err != nil {
+					t.Errorf("%s in %s: %v", o.Key(), dtype, err)
+					continue
+				}
+				call.Close()
+			}
+		}
+	})
+	if _, err := gomlxrunner.New(nil, gomlxrunner.Options{Batch: 1, DType: "f8"}); exit.Code(err) != 2 {
+		t.Errorf("f8: error %v", err)
+	}
+}
+
+// BenchmarkCaches shows what warm caches save an operation of many weights.
+func BenchmarkCaches(b *testing.B) {
+	backend := backendstest.Go(b)
+	o := space.Op{Kind: space.Classifier, In: 2000, Out: 200, Resolution: 1}
+	for _, caches := range []string{lut.Warm, lut.Cold} {
+		b.Run(caches, func(b *testing.B) {
+			call, _, err := runner(b, backend.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, Caches: caches}).Op(b.Context(), o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer call.Close()
+			var sum time.Duration
+			for b.Loop() {
+				took, err := call.Run()
+				if err != nil {
+					b.Fatal(err)
+				}
+				sum += took
+			}
+			b.ReportMetric(float64(sum.Nanoseconds())/float64(b.N), "ns/call")
 		})
 	}
 }

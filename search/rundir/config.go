@@ -82,6 +82,8 @@ type LUT struct {
 	Identity   string `yaml:"identity"`   // of its content; empty until the run begins
 	Resolution int    `yaml:"resolution"` // that the table must have been measured for; 0: the space's
 	Batch      int    `yaml:"batch"`      // likewise; 1 unless named
+	DType      string `yaml:"dtype"`      // likewise; f32 unless named
+	Caches     string `yaml:"caches"`     // likewise; lut.Warm unless named
 	Verified   bool   `yaml:"verified"`   // whether the table was held against whole networks
 }
 
@@ -233,7 +235,7 @@ func (c *Config) Validate() error {
 		return errors.New("space is empty; name one")
 	}
 	for _, text := range []struct{ field, value string }{{"space", c.Space}, {"space_fingerprint", c.SpaceFingerprint}, {"backend", c.Backend},
-		{"data", c.Data}, {"data_identity", c.DataIdentity}, {"augmentation", c.Augmentation}, {"lut.path", c.LUT.Path}, {"lut.identity", c.LUT.Identity}} {
+		{"data", c.Data}, {"data_identity", c.DataIdentity}, {"augmentation", c.Augmentation}, {"lut.path", c.LUT.Path}, {"lut.identity", c.LUT.Identity}, {"lut.dtype", c.LUT.DType}, {"lut.caches", c.LUT.Caches}} {
 		if len(text.value) > maxText {
 			return fmt.Errorf("%s has %d bytes, allowed are at most %d", text.field, len(text.value), maxText)
 		}

@@ -63,7 +63,7 @@ func TestConfigIsReadAsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Seed, c.Data, c.TargetLatencyMS, c.LUT = math.MaxUint64, "photos: 'ä' #1.zip", 0.1+0.2, LUT{"a b.lut.json", "0123", 96, 8, true}
+	c.Seed, c.Data, c.TargetLatencyMS, c.LUT = math.MaxUint64, "photos: 'ä' #1.zip", 0.1+0.2, LUT{"a b.lut.json", "0123", 96, 8, "f32", "warm", true}
 	if err := c.Write(folder); err != nil {
 		t.Fatal(err)
 	}
