@@ -17,7 +17,7 @@
 //
 // What does not count (sentinel.go). One operation of the plan, the sentinel, runs at both ends of every round, and every tenth of
 // a second within. Where it is slower than its median over the run by more than Policy.Off, the round does not count, and the
-// next one waits, up to a bound; after that, rounds count again and are flagged throttled. Where it becomes faster, the device
+// next one waits, up to a bound; after that, rounds count again, and operations that have many of those are flagged throttled. Where it becomes faster, the device
 // was disturbed before: rounds until then do not count any more, and operations that were complete are measured anew at the
 // end. Discarded rounds stay in the journal. Nothing else is left out: outliers are counted, and do not move a median.
 //

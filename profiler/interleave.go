@@ -74,7 +74,8 @@ type Series struct {
 	// Ratios are those of the sentinel's time in these rounds to its reference: above 1, the device was slower. Empty without
 	// a sentinel.
 	Ratios []float64
-	// Noisy: the time was used up before the interval was narrow enough. Throttled: rounds count in which the sentinel was off.
+	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was off in more than a quarter
+	// of the rounds that count.
 	Noisy, Throttled bool
 }
 
@@ -204,7 +205,6 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 				continue // the round ended before the turn
 			}
 			s.rounds[n-1].SentinelMS, s.rounds[n-1].Discarded = r.sentinel, r.discarded
-			s.throttled = s.throttled || off && !r.discarded
 		}
 		if b.watch != nil && b.watch.follow(r.sentinel, b.policy) {
 			b.judge(subjects)
@@ -214,6 +214,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		}
 		for _, s := range pending {
 			s.count()
+			s.throttled = b.throttled(s)
 		}
 		enough := follow.enough != nil && follow.enough()
 		for _, s := range subjects {
@@ -313,6 +314,19 @@ func (b *Bench) judge(subjects []*subject) {
 				r.Discarded = true
 			}
 		}
-		s.throttled = false
 	}
+}
+
+// throttled says whether the sentinel was off in more than a quarter of the rounds that count: fewer hardly move a median.
+func (b *Bench) throttled(s *subject) bool {
+	if b.watch == nil {
+		return false
+	}
+	off := 0
+	for i := range s.rounds {
+		if r := &s.rounds[i]; !r.Discarded && b.watch.slow(r.SentinelMS, b.policy) {
+			off++
+		}
+	}
+	return 4*off > len(s.medians)
 }

@@ -16,7 +16,8 @@ type Measurement struct {
 	Op       space.Op
 	Lowering string // how it was written, where there is a choice
 	Summary
-	// Noisy: the time was used up before the interval was narrow enough. Throttled: rounds count in which the sentinel was off.
+	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was off
+	// in more than a quarter of the rounds that count.
 	Noisy, Throttled bool
 	Rounds           []Round       // all, discarded ones too
 	Visits           int           // how often it was compiled and measured
@@ -87,12 +88,12 @@ func (l *Log) Add(r Record) error {
 		l.order = append(l.order, r.Key)
 	}
 	if r.Anew {
-		m.Throttled, m.Lowering = false, r.Lowering
+		m.Lowering = r.Lowering
 		for i := range m.Rounds {
 			m.Rounds[i].Discarded = true
 		}
 	}
-	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, m.Throttled || r.Throttled
+	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, r.Throttled
 	m.Rounds = append(m.Rounds, slices.Clone(r.Rounds)...)
 	m.Summary = summarize(m.Rounds)
 	l.medians[r.Key] = append(l.medians[r.Key], m.Summary)

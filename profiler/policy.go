@@ -37,12 +37,13 @@ type Policy struct {
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1.
 	Off float64
 	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. The pauses after them last no
-	// longer than the Limits of its operations together. Further rounds count, and what they measure while the sentinel is off
-	// is flagged throttled.
+	// longer than the Limits of its operations together. Further rounds count, and operations that have many in which the
+	// sentinel is off are flagged throttled.
 	MaxDiscarded int
 	// BackOff is the pause after a discarded round, doubled after each that follows it, up to 32-fold: 20 ms.
 	BackOff time.Duration
-	// Caches is what the processor's caches hold when an operation is called: lut.Warm, the only state that there is so far.
+	// Caches is what the processor's caches hold when an operation is called: lut.Warm or lut.Cold. The runner makes
+	// them so; cold ones need laps of one call.
 	Caches string
 	// Seed decides the order of the rounds, and the values of inputs and weights.
 	Seed uint64
@@ -83,8 +84,8 @@ func (p Policy) Check() error {
 		return exit.BadInput("the time limit of an operation is %v, allowed is more than 0", p.Limit)
 	case p.Total < 0:
 		return exit.BadInput("the budget is %v, allowed is more than 0, or 0 for none", p.Total)
-	case p.Caches != lut.Warm:
-		return exit.BadInput("caches are to be %.40q, known is %s", p.Caches, lut.Warm)
+	case p.Caches != lut.Warm && p.Caches != lut.Cold:
+		return exit.BadInput("caches are to be %.40q, known are %s and %s", p.Caches, lut.Warm, lut.Cold)
 	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Group < 1 || p.MaxRounds > maxRounds:
 		return exit.BadInput("laps, rounds, warm-up and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
 	case !(p.Off > 0 && p.Off < 1) || p.MaxDiscarded < 0 || p.BackOff < 0:

@@ -310,7 +310,6 @@ func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, 
 		for i := range v.rounds {
 			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))
 		}
-		v.throttled = m.Throttled
 	}
 	if err := v.warmUp(ctx, s.policy); err != nil {
 		return v, fmt.Errorf("%s: %w", op.Key(), err)

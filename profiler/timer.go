@@ -51,7 +51,7 @@ type subject struct {
 	perRound  []time.Duration // that each round took
 	done      bool
 	noisy     bool
-	throttled bool // rounds count in which the sentinel was off
+	throttled bool // the sentinel was off in many rounds that count
 
 	single   []float64 // of the round at hand
 	shortest time.Duration
