@@ -104,6 +104,17 @@ func TestBudgetIsContinued(t *testing.T) {
 	}
 }
 
+func TestTypesAndCachesAreInTheTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.lut.json")
+	args := quickly(path, "--only", "classifier_*", "--dtype", "bf16", "--caches", "cold")
+	profilerRun(t, args...)
+	table := read(t, path)
+	if table.DType != "bf16" || table.Caches != lut.Cold || len(table.Entries) != 1 {
+		t.Errorf("dtype %s, caches %s, %d entries", table.DType, table.Caches, len(table.Entries))
+	}
+	refused(t, filepath.Dir(path), []string{"dtype bf16", "caches cold"}, quickly(path, "--only", "classifier_*")...)
+}
+
 func TestRunRefuses(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.lut.json")
@@ -119,9 +130,8 @@ func TestRunRefuses(t *testing.T) {
 		refused(t, folder, []string{"--shard", "2/8"}, quickly(path, "--shard", shard)...)
 	}
 	refused(t, folder, []string{"--shard 1000/1000 is empty"}, quickly(path, "--shard", "1000/1000")...)
-	refused(t, folder, []string{"--dtype bf16", "f32"}, quickly(path, "--dtype", "bf16")...)
 	refused(t, folder, []string{"--dtype", "int8"}, quickly(path, "--dtype", "int8")...)
-	refused(t, folder, []string{"--caches cold", "warm"}, quickly(path, "--caches", "cold")...)
+	refused(t, folder, []string{"caches", "warm and cold"}, quickly(path, "--caches", "hot")...)
 	refused(t, folder, []string{"threads"}, quickly(path, "--threads", "-1")...)
 	refused(t, folder, []string{"not a file"}, quickly(folder)...)
 	refused(t, folder, []string{"no/such", "cannot write"}, quickly(filepath.Join(folder, "no/such/a.lut.json"))...)

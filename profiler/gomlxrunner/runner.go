@@ -7,6 +7,7 @@
 package gomlxrunner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -49,16 +50,23 @@ const evicted = 64 << 20
 
 // New makes a runner. A type of numbers that is not known is bad input.
 func New(b compute.Backend, o Options) (*Runner, error) {
-	switch o.DType {
-	case "", F32, BF16, F16:
-	default:
-		return nil, exit.BadInput("dtype %q is not known, only %s, %s and %s", o.DType, F32, BF16, F16)
+	o.DType = cmp.Or(o.DType, F32)
+	if err := CheckDType(o.DType); err != nil {
+		return nil, err
 	}
 	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1))}
 	if o.Caches == lut.Cold {
 		r.evict = make([]uint64, evicted/8)
 	}
 	return r, nil
+}
+
+// CheckDType refuses a type of numbers that is not known, as bad input.
+func CheckDType(name string) error {
+	if name != F32 && name != BF16 && name != F16 {
+		return exit.BadInput("dtype %q is not known, only %s, %s and %s", name, F32, BF16, F16)
+	}
+	return nil
 }
 
 // The types of numbers that operations are measured with.

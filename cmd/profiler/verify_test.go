@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"densenas/internal/exit"
+	"densenas/lut"
+)
+
+// smallSpace has a hundred networks that take microseconds.
+const smallSpace = `kind: densenas.space
+schema_version: 1
+name: small
+resolution: 8
+channels: 3
+classes: 3
+forward: 2
+stem: {kernel: 3, width: 4, stride: 1}
+first: mbconv_k3_t1
+head: [mbconv_k3_t3, mbconv_k3_t6]
+stack: [mbconv_k3_t3, skip]
+blocks:
+  - {width: 4, stride: 1, stage: 0, layers: 0}
+  - {width: 6, stride: 2, stage: 1, layers: 2}
+  - {width: 8, stride: 2, stage: 1, layers: 1}
+final: {width: 16, stage: 2}
+`
+
+// measured is a table of the small space, measured quickly.
+func measured(t *testing.T) (folder, table, space string) {
+	t.Helper()
+	folder = t.TempDir()
+	table, space = filepath.Join(folder, "small.lut.json"), write(t, folder, "small.yaml", smallSpace)
+	profilerRun(t, "run", "--space", space, "--backend", "go", "--threads", "1", "--precision", "0.9", "--limit", "10ms", "-o", table)
+	return folder, table, space
+}
+
+func TestVerifyStoresTheFitInTheTable(t *testing.T) {
+	_, path, space := measured(t)
+	before := read(t, path)
+	out, _ := profilerRun(t, "verify", path, "--space", space, "--nets", "20", "--precision", "0.9", "--limit", "10ms", "--format", "json")
+	var report struct {
+		HeldOut  lut.Accuracy `json:"held_out"`
+		Networks []networkReport
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatal(err)
+	}
+	after := read(t, path)
+	v := after.Verification
+	if v == nil || v.Space != "small" || v.Resolution != 8 || v.Fit.Networks != 10 || v.HeldOut != report.HeldOut || v.HeldOut.Networks != 10 {
+		t.Fatalf("verification %+v", v)
+	}
+	fitted := 0
+	for _, n := range report.Networks {
+		if n.MeasuredMS <= 0 || n.PredictedMS <= 0 || n.SumMS <= 0 {
+			t.Errorf("network %+v", n)
+		}
+		if n.Fitted {
+			fitted++
+		}
+	}
+	if len(report.Networks) != 20 || fitted != 10 {
+		t.Errorf("%d networks, %d of them in the fit", len(report.Networks), fitted)
+	}
+	if !after.Verified() || before.Verified() || len(after.Entries) != len(before.Entries) || after.Entries[0].MedianMS != before.Entries[0].MedianMS {
+		t.Error("the entries were changed, or the table is not verified")
+	}
+	// What was measured is verified again as well as for the first time, and as a table for people.
+	text, _ := profilerRun(t, "verify", path, "--space", space, "--nets", "20", "--precision", "0.9", "--limit", "10ms")
+	for _, want := range []string{"plain sum", "within 5 %", "tau", "split halves", "*_r8"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in:\n%s", want, text)
+		}
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	folder, path, space := measured(t)
+	refused(t, folder, []string{"argument"}, "verify")
+	refused(t, folder, []string{"nowhere"}, "verify", filepath.Join(folder, "nowhere.lut.json"))
+	refused(t, folder, []string{"--nets is 19", "20"}, "verify", path, "--nets", "19")
+	refused(t, folder, []string{"precision"}, "verify", path, "--precision", "0")
+	refused(t, folder, []string{path, "--space"}, "verify", path)
+	refused(t, folder, []string{"keys missing", "profiler run"}, "verify", path, "--space", "tiny")
+	refused(t, folder, []string{"unknown backend"}, "verify", path, "--space", space, "--backend", "torch")
+	table := read(t, path)
+	table.Device.Model, table.Threads = "another", 1
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{"device.model: another", "measure it again"}, "verify", path, "--space", space)
+}
+
+// An end in the middle leaves the table as it was.
+func TestInterruptedVerifyStoresNothing(t *testing.T) {
+	_, path, space := measured(t)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out bytes.Buffer
+	err = run(ctx, []string{"verify", path, "--space", space, "--nets", "20"}, &out, stop(cancel))
+	if stopped := (exit.Interrupted{}); !errors.As(err, &stopped) || !strings.Contains(err.Error(), "profiler verify") {
+		t.Errorf("error %v", err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) || out.Len() > 0 {
+		t.Errorf("the table was changed, or something printed: %q, %v", out.String(), err)
+	}
+}
+
+// stop ends a run at its first message, which names the backend.
+type stop context.CancelFunc
+
+func (s stop) Write(p []byte) (int, error) {
+	s()
+	return len(p), nil
+}
