@@ -1,7 +1,7 @@
 # `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint xla clean
+.PHONY: help build dist demo test bench lint xla clean
 
 GO ?= go
 export GO
@@ -35,16 +35,20 @@ ifneq ($(CGO),1)
 endif
 	$(GO) build $(TAGS) -o bin/ ./cmd/...
 
+dist: ## Build static profiler and report for other machines into dist/, without the XLA backend
+	@sh scripts/dist.sh
+
 demo: build ## Profile this machine, search on real images, report: the whole line once
 	@sh scripts/demo.sh
 
 test: lint ## Vet, lint and test, then say what was skipped
-	$(if $(CI),DENSENAS_REQUIRE_XLA=1) $(GO) run ./internal/testreport $(TAGS) ./...
+	$(if $(CI),DENSENAS_REQUIRE_XLA=1 DENSENAS_REQUIRE_SSHD=1) $(GO) run ./internal/testreport $(TAGS) ./...
 ifeq ($(CGO),1)
 	CGO_ENABLED=0 $(GO) build -tags noxla ./...
 	CGO_ENABLED=0 $(GO) run ./internal/testreport -tags noxla ./internal/backends/... ./cmd/profiler
 	$(GO) run ./internal/testreport $(RACE_FLAGS) $(RACE)
 endif
+	$(if $(CI),@sh scripts/dist_test.sh)
 	$(if $(CI),@sh scripts/demo_test.sh)
 
 bench: ## Run the benchmarks
@@ -64,5 +68,5 @@ ifneq ($(CGO),1)
 endif
 	@sh scripts/xla.sh cpu
 
-clean: ## Remove what build and demo made
-	rm -rf bin demo
+clean: ## Remove what build, dist and demo made
+	rm -rf bin dist demo
