@@ -68,7 +68,7 @@ func TestUsage(t *testing.T) {
 		t.Errorf("the help does not say that --device takes a name:\n%s", text)
 	}
 	help, _ := profilerRun(t)
-	for _, name := range []string{"plan", "run", "measure", "import", "device", "merge", "diff", "lint", "export"} {
+	for _, name := range []string{"plan", "run", "measure", "import", "device", "doctor", "merge", "diff", "lint", "export"} {
 		if !strings.Contains(help, "\n  "+name) {
 			t.Errorf("help does not list %s:\n%s", name, help)
 		}
