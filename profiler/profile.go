@@ -14,7 +14,8 @@ import (
 type Runner interface {
 	// Op compiles an operation, in the fastest way the runner knows to write it, which it names; "" where there is one.
 	Op(ctx context.Context, op space.Op) (call Call, lowering string, err error)
-	// Empty compiles the smallest graph that there is: what it takes is the time of a call.
+	// Empty compiles a graph of next to no work that the runtime calls as it calls operations: what it takes is the time of a
+	// call.
 	Empty() (Call, error)
 }
 
