@@ -50,25 +50,28 @@ func parts(t *lut.Table, a *space.Architecture, patterns []string) ([]float64, e
 }
 
 // penalties that are tried, as shares of the sum of squared errors that one group alone could make.
-var penalties = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}
+var penalties = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10}
 
 // folds of the cross-validation.
 const folds = 5
 
 // fit finds, for each group, the scale by which its entries add up to the networks' latencies, and what is the same in all. It
-// minimises the squared relative errors and a penalty on scales that differ from the common one, which cross-validation
-// chooses. Neither scales nor offset are below 0.
+// minimises the squared relative errors and a penalty on scales that differ from the common one. Of the penalties that
+// cross-validation cannot tell from the best, by one standard error, it takes the largest: a few noisy networks are no reason
+// for scales that differ. Neither scales nor offset are below 0.
 func fit(patterns []string, networks []whole) lut.Fit {
-	best, penalty := math.Inf(1), penalties[0]
-	var residuals []float64
-	for _, candidate := range penalties {
-		errs := crossValidate(networks, candidate)
-		sum := 0.0
-		for _, e := range errs {
-			sum += e * e
+	trials := make([][]float64, len(penalties))
+	best, margin := math.Inf(1), 0.0
+	for i, candidate := range penalties {
+		trials[i] = crossValidate(networks, candidate)
+		if mean, deviation := meanSquare(trials[i]); mean < best {
+			best, margin = mean, deviation
 		}
-		if sum < best {
-			best, penalty, residuals = sum, candidate, errs
+	}
+	penalty, residuals := penalties[0], trials[0]
+	for i, candidate := range penalties {
+		if mean, _ := meanSquare(trials[i]); mean <= best+margin {
+			penalty, residuals = candidate, trials[i]
 		}
 	}
 	scales, offset, common := solve(networks, penalty)
@@ -79,6 +82,18 @@ func fit(patterns []string, networks []whole) lut.Fit {
 	// An operation at a resolution that no network had.
 	f.Terms = append(f.Terms, lut.Term{Pattern: "*", Scale: common})
 	return f
+}
+
+// meanSquare of errors, with its standard error.
+func meanSquare(errs []float64) (mean, deviation float64) {
+	n := float64(len(errs))
+	for _, e := range errs {
+		mean += e * e / n
+	}
+	for _, e := range errs {
+		deviation += (e*e - mean) * (e*e - mean)
+	}
+	return mean, math.Sqrt(deviation / n / max(n-1, 1))
 }
 
 // crossValidate gives the relative error of each network's prediction by a fit on the other folds.
