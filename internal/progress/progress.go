@@ -144,8 +144,9 @@ func (b *Bar) status() string {
 	text := fmt.Sprintf("%d/%d  %d %%", b.current, b.total, share)
 	elapsed := b.now().Sub(b.start)
 	switch {
-	case b.ended || b.current == b.total:
+	case b.ended:
 		return text + "  in " + short(elapsed)
+	case b.current == b.total: // more had to be done than was expected
 	case b.current-b.from.current >= min(fewest, b.total/5+1):
 		left := time.Duration(float64(b.now().Sub(b.from.at)) * float64(b.total-b.current) / float64(b.current-b.from.current))
 		text += "  " + short(max(left.Round(time.Second), time.Second)) + " left"
