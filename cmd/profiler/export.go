@@ -58,7 +58,7 @@ func (o *exportOptions) Validate() error {
 	if o.output == "" {
 		return nil
 	}
-	return command.CheckOutput(o.output, o.input, o.space)
+	return command.CheckOutput(o.output, o.input, profiler.JournalPath(o.input), o.space)
 }
 
 func exportCommand() *cobra.Command {

@@ -73,6 +73,8 @@ func TestExportRefuses(t *testing.T) {
 	refused(t, folder, []string{"--space", "densenas alone"}, "export", path, "--space", "tiny")
 	refused(t, folder, []string{"keys missing", "--space mbv2"}, "export", path, "--format", "densenas", "--space", "mbv2", "--resolution", "96")
 	refused(t, folder, []string{"would overwrite the input"}, "export", path, "-o", path)
+	journal := write(t, folder, "a.samples.jsonl", "")
+	refused(t, folder, []string{"would overwrite the input " + journal}, "export", path, "-o", journal)
 	refused(t, folder, []string{"--resolution"}, "export", path, "--format", "densenas", "--space", "tiny", "--resolution", "-1")
 	refused(t, folder, []string{"nowhere"}, "export", path, "--format", "densenas", "--space", "nowhere")
 	refused(t, folder, []string{"argument is missing"}, "export")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,6 +13,7 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/lut"
+	"densenas/profiler"
 )
 
 type mergeOptions struct {
@@ -27,7 +29,11 @@ func (o *mergeOptions) Validate() error {
 	if o.output == "" {
 		return exit.BadInput("no file to write: name it by -o FILE.lut.json")
 	}
-	return command.CheckOutput(o.output, o.inputs...)
+	inputs := slices.Clone(o.inputs)
+	for _, path := range o.inputs {
+		inputs = append(inputs, profiler.JournalPath(path)) // stays with it
+	}
+	return command.CheckOutput(o.output, inputs...)
 }
 
 // maxMerged bounds the tables of one merge, each of which is in memory.

@@ -101,6 +101,8 @@ func TestMergeRefuses(t *testing.T) {
 	out := filepath.Join(folder, "out.lut.json")
 	refused(t, folder, []string{"batch", "runtime.name", "1 in " + first, "8 in " + other}, "merge", first, other, "-o", out)
 	refused(t, folder, []string{"would overwrite the input " + other}, "merge", first, other, "-o", other)
+	journal := write(t, folder, "a.samples.jsonl", "")
+	refused(t, folder, []string{"would overwrite the input " + journal}, "merge", first, other, "-o", journal)
 	refused(t, folder, []string{"-o"}, "merge", first, first)
 	refused(t, folder, []string{"argument is missing"}, "merge", first, "-o", out)
 	refused(t, folder, []string{"nowhere.lut.json"}, "merge", first, filepath.Join(folder, "nowhere.lut.json"), "-o", out)

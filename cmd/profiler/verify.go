@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"densenas/internal/backends"
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
@@ -88,6 +89,10 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err != nil {
 		return err
 	}
+	if err := command.CheckOutput(path); err != nil {
+		return err
+	}
+	before := table.Identity()
 	s, err := o.source(table)
 	if err != nil {
 		return err
@@ -109,7 +114,10 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 		return err
 	}
 	if table.Verification, err = profiler.Verify(table, s, wholes, o.seed); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if now, err := lut.Read(path); err != nil || now.Identity() != before {
+		return fmt.Errorf("%s: changed while it was verified, so that nothing was stored; verify it again with: %s", path, commandLine)
 	}
 	if err := table.Write(path); err != nil {
 		return err
@@ -173,7 +181,10 @@ func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
 func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 	options := backendOptions{backend: o.backend, threads: t.Threads, batch: t.Batch}
 	if o.backend == "" {
-		options.backend = t.Runtime.Name
+		// A name of a file in it would be one that a stranger chose.
+		if options.backend = t.Runtime.Name; options.backend != backends.Go && options.backend != backends.XLA {
+			return opened{}, exit.BadInput("%s: measured with the runtime %.40q, which is not one of this program; name one by --backend", t.Path(), t.Runtime.Name)
+		}
 	}
 	if err := options.Validate(); err != nil {
 		return opened{}, err

@@ -97,6 +97,41 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, folder, []string{"device.model: another", "measure it again"}, "verify", path, "--space", space)
+	// A table does not choose the file of a plugin.
+	plugin := write(t, folder, "plugin.so", "")
+	table.Runtime.Name = "xla:" + plugin
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{path, "name one by --backend"}, "verify", path, "--space", space)
+}
+
+// A table that another run wrote meanwhile is left as it is.
+func TestVerifyLeavesATableThatChanged(t *testing.T) {
+	_, path, space := measured(t)
+	table := read(t, path)
+	table.Notes = append(table.Notes, "changed meanwhile")
+	change := writerFunc(func() {
+		if err := table.Write(path); err != nil {
+			t.Error(err)
+		}
+	})
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"verify", path, "--space", space, "--nets", "20", "--precision", "0.9", "--limit", "10ms"}, &out, change)
+	if exit.Code(err) != exit.CodeFailure || !strings.Contains(err.Error(), path+": changed") || !strings.Contains(err.Error(), "profiler verify") {
+		t.Errorf("error %v", err)
+	}
+	if read(t, path).Identity() != table.Identity() {
+		t.Error("the table was written over")
+	}
+}
+
+// writerFunc is called for each message.
+type writerFunc func()
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
 }
 
 // An end in the middle leaves the table as it was.
