@@ -50,8 +50,12 @@ func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Ar
 		total, _, err := plain.Network(a)
 		return a, total.MS, err
 	}
-	// A rate at which the slowest operation is e^20 times less, or more, likely than one that takes no time.
-	steepest := 20 / max(highest, math.SmallestNonzeroFloat64)
+	// A rate at which the slowest operation is e^20 times less, or more, likely than one that takes no time. Where none takes
+	// longer than a call, all are equally likely.
+	steepest := 0.0
+	if highest > 0 {
+		steepest = min(20/highest, math.MaxFloat64)
+	}
 	low, high := math.Inf(1), 0.0
 	for range 20 {
 		for _, rate := range []float64{steepest, -steepest} {
@@ -117,17 +121,46 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 		return nil, err
 	}
 	var wholes []Whole
+	var counted []countedRounds
 	for members := range slices.Chunk(networks, p.Group) {
-		more, err := measureGroup(ctx, b, members, compile, progress)
+		more, rounds, err := measureGroup(ctx, b, members, compile, progress)
 		if err != nil {
 			return nil, err
 		}
-		wholes = append(wholes, more...)
+		wholes, counted = append(wholes, more...), append(counted, rounds...)
+	}
+	// One reference for all groups, also for those that were measured before the device turned out to be faster than then.
+	reference := 0.0
+	if b.watch != nil {
+		reference = b.watch.reference()
+	}
+	for i := range wholes {
+		wholes[i].correct(counted[i], reference)
 	}
 	return wholes, nil
 }
 
-func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) ([]Whole, error) {
+// countedRounds are the rounds of a network that count: its medians, and the times of the sentinel, in ms.
+type countedRounds struct{ medians, sentinel []float64 }
+
+// correct fills in the medians, by how much slower than its reference the sentinel was; 0: as they are.
+func (w *Whole) correct(rounds countedRounds, reference float64) {
+	var all, even, odd []float64
+	for k, ms := range rounds.medians {
+		if reference > 0 {
+			ms *= reference / rounds.sentinel[k]
+		}
+		all = append(all, ms)
+		if k%2 == 0 {
+			even = append(even, ms)
+		} else {
+			odd = append(odd, ms)
+		}
+	}
+	w.MedianMS, w.EvenMS, w.OddMS = median(all), median(even), median(odd)
+}
+
+func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) (wholes []Whole, counted []countedRounds, err error) {
 	var calls []Call
 	defer func() {
 		for _, call := range calls {
@@ -136,39 +169,30 @@ func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture,
 	}()
 	for _, a := range networks {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		call, err := compile(a)
 		if err != nil {
-			return nil, fmt.Errorf("a network of %d layers: %w", len(a.Layers), err)
+			return nil, nil, fmt.Errorf("a network of %d layers: %w", len(a.Layers), err)
 		}
 		calls = append(calls, call)
 		progress("compiled")
 	}
 	series, err := b.Measure(ctx, calls, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var wholes []Whole
 	for i, s := range series {
-		w := Whole{Network: networks[i], Noisy: s.Noisy}
-		var all, even, odd []float64
-		for k, ms := range s.Medians {
-			if len(s.Ratios) == len(s.Medians) {
-				ms /= s.Ratios[k]
-			}
-			all = append(all, ms)
-			if k%2 == 0 {
-				even = append(even, ms)
-			} else {
-				odd = append(odd, ms)
+		rounds := countedRounds{medians: s.Medians}
+		for k := range s.Rounds {
+			if !s.Rounds[k].Discarded {
+				rounds.sentinel = append(rounds.sentinel, s.Rounds[k].SentinelMS)
 			}
 		}
-		w.MedianMS, w.EvenMS, w.OddMS = median(all), median(even), median(odd)
-		wholes = append(wholes, w)
+		wholes, counted = append(wholes, Whole{Network: networks[i], Noisy: s.Noisy}), append(counted, rounds)
 		progress("measured")
 	}
-	return wholes, nil
+	return wholes, counted, nil
 }
 
 // Verify fits a table's entries to one half of measured networks, and holds the fit, and the plain sum, against the other. It
@@ -228,5 +252,8 @@ func Verify(t *lut.Table, s *space.Space, wholes []Whole, seed uint64) (*lut.Ver
 		}
 	}
 	v.HeldOut, v.Sum = lut.NewAccuracy(predictions, measured), lut.NewAccuracy(sums, measured)
+	if err := verified.Check(); err != nil {
+		return nil, fmt.Errorf("entries do not add up to networks, perhaps because most take no longer than a call (%w); measure at a larger resolution or batch", err)
+	}
 	return v, nil
 }

@@ -187,3 +187,77 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		t.Errorf("error %v, %d closed", err, closed)
 	}
 }
+
+// deviceCall takes its time on a device that is slower by a factor.
+type deviceCall struct {
+	took   time.Duration
+	slower *float64
+}
+
+func (c deviceCall) Run() (time.Duration, error) {
+	return time.Duration(float64(c.took) * *c.slower), nil
+}
+func (c deviceCall) Close() {}
+
+// A device that is slow until the second group is no reason for the first networks to seem slower.
+func TestNetworksOfAllGroupsAreComparedWithOneSentinel(t *testing.T) {
+	table, s := tableOf(t, "tiny")
+	networks, err := DrawNetworks(table, s, 20, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := DefaultPolicy()
+	p.Group, p.Settle = 8, 0
+	slower, compiled := 2.0, 0
+	compile := func(a *space.Architecture) (Call, error) {
+		if compiled++; compiled > p.Group {
+			slower = 1
+		}
+		return deviceCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &slower}, nil
+	}
+	wholes, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range wholes {
+		if want := truth(table, networks[i]); math.Abs(w.MedianMS/want-1) > 1e-4 {
+			t.Errorf("network %d: %g ms, want %g", i, w.MedianMS, want)
+		}
+	}
+}
+
+// A table in which no operation takes longer than a call has networks to draw, and a fit that knows them by their mean alone.
+func TestVerifyWhereOperationsTakeNoLongerThanACall(t *testing.T) {
+	table, s := tableOf(t, "tiny")
+	for i := range table.Entries {
+		table.Entries[i].MedianMS = 0.005
+	}
+	networks, err := DrawNetworks(table, s, 40, 1)
+	if err != nil || len(networks) != 40 {
+		t.Fatalf("%d networks, error %v", len(networks), err)
+	}
+	measure := func(ms float64) (wholes []Whole) {
+		for i, a := range networks {
+			whole := ms * (1 + 0.01*float64(i%5))
+			wholes = append(wholes, Whole{Network: a, MedianMS: whole, EvenMS: whole, OddMS: whole})
+		}
+		return wholes
+	}
+	v, err := Verify(table, s, measure(0.4), 1)
+	if err != nil || v.Fit.OffsetMS < 0.38 || v.Fit.OffsetMS > 0.43 || v.HeldOut.Tau != 0 {
+		t.Errorf("verification %+v, error %v", v, err)
+	}
+	// A little longer than a call, so that networks would take thousands of times what their entries say.
+	for i := range table.Entries {
+		table.Entries[i].MedianMS = 0.01 + 1e-7
+	}
+	var wholes []Whole
+	for i, w := range measure(0) {
+		w.MedianMS = float64(len(w.Network.Layers)) * (1 + 0.001*float64(i%5))
+		w.EvenMS, w.OddMS = w.MedianMS, w.MedianMS
+		wholes = append(wholes, w)
+	}
+	if _, err := Verify(table, s, wholes, 1); err == nil || !strings.Contains(err.Error(), "larger resolution or batch") {
+		t.Errorf("error %v", err)
+	}
+}
