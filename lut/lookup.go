@@ -362,6 +362,12 @@ func (t *Table) missing(keys []string, of int, target string) error {
 	if t.Batch > 1 {
 		command += fmt.Sprintf(" --batch %d", t.Batch)
 	}
+	if t.DType != "" && t.DType != "f32" {
+		command += " --dtype " + t.DType
+	}
+	if t.Caches == Cold {
+		command += " --caches " + Cold
+	}
 	return exit.AsBadInput(MissingError{Table: t.path, Keys: keys, Of: of, Command: command + " -o FILE.lut.json"})
 }
 

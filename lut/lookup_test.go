@@ -296,6 +296,10 @@ func TestMissingKeysAreNamed(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant %s", err, want)
 	}
+	table.DType, table.Caches = "bf16", Cold
+	if _, err = table.Op(mustOps(t, gone[0]), nil); !errors.As(err, &missing) || !strings.Contains(missing.Command, " --batch 8 --dtype bf16 --caches cold -o ") {
+		t.Errorf("error %v", err)
+	}
 	if _, _, err = table.Network(space.MobileNetV2(1, 224, 1000)); !errors.As(err, &missing) || !strings.Contains(missing.Command, "--arch FILE --resolution 224") {
 		t.Errorf("error %v", err)
 	}

@@ -242,7 +242,7 @@ func ranks(v []float64) []float64 {
 	slices.SortFunc(order, func(i, k int) int { return int(compare(v[i], v[k])) })
 	r := make([]float64, len(v))
 	for i := 0; i < len(order); {
-		k := i
+		k := i + 1
 		for k < len(order) && v[order[k]] == v[order[i]] {
 			k++
 		}

@@ -144,3 +144,9 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestRanksOfWhatCannotBeCompared(t *testing.T) {
+	if got := Spearman([]float64{1, math.NaN(), 3}, []float64{1, 2, 3}); math.IsNaN(got) || got < -1 || got > 1 {
+		t.Errorf("correlation %g", got)
+	}
+}
