@@ -165,6 +165,8 @@ func warnOfOtherTable(stderr io.Writer, t *lut.Table, b opened) {
 		{"version", t.Runtime.Version, b.runtime.Version},
 		{"plugin", t.Runtime.Plugin, b.runtime.Plugin},
 		{"threads", fmt.Sprint(t.Threads), fmt.Sprint(b.threads)},
+		{"dtype", t.DType, gomlxrunner.F32},
+		{"caches", cmp.Or(t.Caches, lut.Warm), lut.Warm},
 	} {
 		if field.table != field.now {
 			list = append(list, fmt.Sprintf("%s %q, now %q", field.name, field.table, field.now))
@@ -213,7 +215,11 @@ func (r measureReport) table() tables.Table {
 	}
 	if p := r.Predicted; p != nil {
 		t.Rows = append(t.Rows, []string{"predicted", ms(p.LatencyMS), ms(p.LowMS), ms(p.HighMS)})
-		t.Notes = append(t.Notes, fmt.Sprintf("measured / predicted = %.3f; the prediction's interval holds the noise of the table's entries alone", p.Ratio))
+		holds := "the prediction is unverified: its interval holds the noise of the table's entries alone"
+		if p.Verified {
+			holds = "the prediction's interval holds the noise of the table's entries and the error of its fit"
+		}
+		t.Notes = append(t.Notes, fmt.Sprintf("measured / predicted = %.3f; %s", p.Ratio, holds))
 	}
 	if r.Noisy {
 		t.Notes = append(t.Notes, "noisy: the interval is wider than asked for; close other programs, or give more time by --limit")

@@ -31,8 +31,18 @@ func TestMeasureBesideThePrediction(t *testing.T) {
 	if strings.Contains(messages, "warning") {
 		t.Errorf("the same device and runtime: %s", messages)
 	}
+	// An entry's interval is not all that a prediction lacks, and a network in other numbers is no measure of it.
+	other := read(t, table)
+	other.DType, other.Caches = "bf16", lut.Cold
+	if err := other.Write(filepath.Join(folder, "other.lut.json")); err != nil {
+		t.Fatal(err)
+	}
+	text, messages := profilerRun(t, append([]string{"measure", network, "--lut", filepath.Join(folder, "other.lut.json")}, quick...)...)
+	if !strings.Contains(text, "unverified") || !strings.Contains(messages, `dtype "bf16", now "f32"; caches "cold", now "warm"`) {
+		t.Errorf("report:\n%s%s", text, messages)
+	}
 	refused(t, folder, []string{table, "batch 1", "--batch"}, append([]string{"measure", network, "--lut", table, "--batch", "2"}, quick...)...)
-	text, _ := profilerRun(t, append([]string{"measure", network, "--resolution", "64"}, quick...)...)
+	text, _ = profilerRun(t, append([]string{"measure", network, "--resolution", "64"}, quick...)...)
 	if !strings.Contains(text, "64×64") || !strings.Contains(text, "measured") || strings.Contains(text, "predicted") {
 		t.Errorf("report:\n%s", text)
 	}
