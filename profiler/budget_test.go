@@ -1,6 +1,7 @@
 package profiler
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -103,4 +104,50 @@ func places(ops []space.Op, op space.Op) int {
 		}
 	}
 	return 0
+}
+
+// rewriting is a runner that finds another way faster than before, for some operations.
+type rewriting struct {
+	*fakeRunner
+	now map[space.Op]bool
+}
+
+func (r rewriting) Op(ctx context.Context, op space.Op) (Call, string, error) {
+	call, lowering, err := r.fakeRunner.Op(ctx, op)
+	if r.now[op] {
+		lowering = "grouped"
+	}
+	return call, lowering, err
+}
+
+// Operations that cannot become better do not use up the budget of others that come after them.
+func TestBudgetPassesOverWhatWasVisited(t *testing.T) {
+	r, ops := fake(20, 0.05)
+	for op := range r.base {
+		r.base[op] *= 200
+	}
+	r.compile = 100 * time.Millisecond
+	p := DefaultPolicy()
+	p.Total, p.Group, p.MaxDiscarded = time.Nanosecond, 4, 0
+	j := job(ops)
+	if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	p.Total = j.Log.Elapsed() + 5400*time.Millisecond
+	most := rewriting{r, map[space.Op]bool{}}
+	for _, op := range j.worth(p)[:12] {
+		most.now[op] = true
+	}
+	if err := Profile(t.Context(), most, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	again := 0
+	for _, m := range j.Log.Measurements() {
+		if m.Visits > 1 {
+			again++
+		}
+	}
+	if again == 0 {
+		t.Error("nothing became more precise, although the budget was not used up")
+	}
 }

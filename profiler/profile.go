@@ -172,12 +172,13 @@ func (s *session) refine(ctx context.Context) error {
 		var group []space.Op
 		left := s.policy.Total - s.elapsed()
 		for _, op := range s.job.worth(s.policy) {
+			if visited[op] {
+				continue
+			}
 			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle; len(group) == s.policy.Group || left <= 0 {
 				break
 			}
-			if !visited[op] {
-				group, visited[op] = append(group, op), true
-			}
+			group, visited[op] = append(group, op), true
 		}
 		if len(group) == 0 {
 			return nil
