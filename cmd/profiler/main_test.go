@@ -66,9 +66,11 @@ func TestUsage(t *testing.T) {
 	refused(t, folder, []string{"unknown command", "nonsense"}, "help", "nonsense")
 	if text, _ := profilerRun(t, "run", "--help"); !strings.Contains(text, "--device NAME ") {
 		t.Errorf("the help does not say that --device takes a name:\n%s", text)
+	} else if !strings.Contains(text, "--shard PART/PARTS ") || !strings.Contains(text, "--ssh-binary FILE ") {
+		t.Errorf("the help takes a command for a value of a flag:\n%s", text)
 	}
 	help, _ := profilerRun(t)
-	for _, name := range []string{"plan", "run", "measure", "import", "device", "doctor", "merge", "diff", "lint", "export"} {
+	for _, name := range []string{"plan", "run", "measure", "import", "device", "doctor", "merge", "diff", "lint", "export", "verify"} {
 		if !strings.Contains(help, "\n  "+name) {
 			t.Errorf("help does not list %s:\n%s", name, help)
 		}

@@ -43,7 +43,7 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of an operation's median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure an operation for, at most; it is flagged noisy then")
 	f.DurationVar(&o.budget, "budget", 0, "time for the whole run: every operation gets its first rounds, and the rest of it goes where it helps most (default: none)")
-	f.StringVar(&o.shard, "shard", "", "measure one of several equal parts, such as 2/8, on one of several equal devices; `profiler merge` joins the tables")
+	f.StringVar(&o.shard, "shard", "", "measure `PART/PARTS`, such as 2/8, of the plan, on one of several equal devices; \"profiler merge\" joins the tables")
 	f.StringVar(&o.dtype, "dtype", "f32", "type of the numbers: f32, bf16 or f16")
 	f.StringVar(&o.caches, "caches", p.Caches, "what the processor's caches hold when an operation is called: warm, its own data, or cold, 64 MB of other data")
 	f.StringVarP(&o.output, "output", "o", "", "table to write, or to continue: FILE.lut.json; its raw samples are beside it in FILE.samples.jsonl")

@@ -34,7 +34,7 @@ type sshOptions struct {
 func (o *sshOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.target, "ssh", "", "run on another machine, `USER@HOST[:PORT]`, by the system's ssh, and bring table and samples back")
 	f.StringArrayVar(&o.options, "ssh-option", nil, "option of ssh, as in its -o: 'IdentityFile=~/.ssh/board'; may be repeated")
-	f.StringVar(&o.binary, "ssh-binary", "", "profiler to copy there (default: profiler-SYSTEM-ARCHITECTURE beside this program or in dist, as made by `make dist`)")
+	f.StringVar(&o.binary, "ssh-binary", "", "profiler to copy there, a `FILE` (default: profiler-SYSTEM-ARCHITECTURE beside this program or in dist, as made by \"make dist\")")
 }
 
 func (o *sshOptions) Validate() error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -160,6 +161,7 @@ func (o *verifyOptions) source(t *lut.Table) (*space.Space, error) {
 // at is the space at the table's resolution, if the table has all of its operations.
 func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
 	var missing error
+	name := command.Line(cmp.Or(o.space, s.Name)) // as the user named it
 	for _, r := range t.Resolutions {
 		scaled, err := s.WithResolution(r)
 		if err != nil {
@@ -170,7 +172,7 @@ func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
 		for _, c := range scaled.Ops() {
 			ops = append(ops, c.Op)
 		}
-		if missing = t.Require(ops, fmt.Sprintf("--space %s --resolution %d", s.Name, r)); missing == nil {
+		if missing = t.Require(ops, fmt.Sprintf("--space %s --resolution %d", name, r)); missing == nil {
 			return scaled, nil
 		}
 	}

@@ -91,7 +91,14 @@ func TestVerifyRefuses(t *testing.T) {
 	refused(t, folder, []string{path, "--space"}, "verify", path)
 	refused(t, folder, []string{"keys missing", "profiler run"}, "verify", path, "--space", "tiny")
 	refused(t, folder, []string{"unknown backend"}, "verify", path, "--space", space, "--backend", "torch")
-	table := read(t, path)
+	table, complete := read(t, path), read(t, path)
+	spaced := write(t, folder, "my space.yaml", smallSpace)
+	table.Entries = table.Entries[1:]
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{"1 of ", "profiler run --space '" + spaced + "' --resolution 8 "}, "verify", path, "--space", spaced)
+	table = complete
 	table.Device.Model, table.Threads = "another", 1
 	if err := table.Write(path); err != nil {
 		t.Fatal(err)
