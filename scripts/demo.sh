@@ -51,7 +51,7 @@ fi
 mkdir -p "$folder"
 
 step "Profile this machine: every operation of the space, once"
-bin/profiler run --space tiny --backend "$backend" --threads 1 --precision "$precision" --limit 1s -o "$folder/tiny.lut.json"
+bin/profiler run --space tiny --backend "$backend" --threads 1 --precision "$precision" --limit 400ms -o "$folder/tiny.lut.json"
 bin/report lut "$folder/tiny.lut.json"
 
 step "What the space spans on this machine"
