@@ -128,7 +128,7 @@ func (n whole) predict(scales []float64, offset float64) float64 {
 }
 
 // bound is the size of error that 95 % of further ones stay below, if they come as these did: the order statistic that makes
-// it hold for a finite sample.
+// it hold for a finite sample. Of fewer than 19, none does, and it is the largest.
 func bound(residuals []float64) float64 {
 	sizes := make([]float64, len(residuals))
 	for i, r := range residuals {

@@ -189,7 +189,7 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 		}
 	}
 	if err := options.Validate(); err != nil {
-		return opened{}, err
+		return opened{}, fmt.Errorf("%s: %w", t.Path(), err) // threads and batch are the table's
 	}
 	b, err := options.open(stderr)
 	if err != nil {

@@ -104,6 +104,11 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, folder, []string{"device.model: another", "measure it again"}, "verify", path, "--space", space)
+	table.Threads = 1 << 20
+	if err := table.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{path, "1048576 threads"}, "verify", path, "--space", space)
 	// A table does not choose the file of a plugin.
 	plugin := write(t, folder, "plugin.so", "")
 	table.Runtime.Name = "xla:" + plugin
