@@ -34,7 +34,8 @@ type Policy struct {
 	Total time.Duration
 	// Group is how many operations are in memory, and alternate, at once: 8. A killed run loses at most so many.
 	Group int
-	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1.
+	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1. A sentinel
+	// that is noisier by itself may be off by three of its standard deviations.
 	Off float64
 	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. The pauses after them last no
 	// longer than the Limits of its operations together. Further rounds count, and operations that have many in which the

@@ -37,6 +37,8 @@ const (
 	checkLaps = 3
 	// checkEvery is how long turns go on within a round without a check.
 	checkEvery = 100 * time.Millisecond
+	// maxMargin bounds how far a noisy sentinel may be off, so that a neighbour that takes half of a processor is seen.
+	maxMargin = 0.5
 	// calibration is the number of checks before the first round.
 	calibration = 9
 	// fasterRounds in succession show that the device was slower before than it can be.
@@ -98,7 +100,18 @@ func (w *watch) reference() float64 {
 }
 
 // slow says whether a time of the sentinel shows that the device is not as it was.
-func (w *watch) slow(ms float64, p Policy) bool { return ms > (1+p.Off)*w.reference() }
+func (w *watch) slow(ms float64, p Policy) bool { return ms > (1+w.margin(p))*w.reference() }
+
+// margin is how far the sentinel may be off, relative: by the policy, or by three standard deviations of its own, if it is
+// short and so noisier than that. The deviation is taken from the quartiles, which outliers do not move.
+func (w *watch) margin(p Policy) float64 {
+	const fewest, normal, deviations = 8, 1.349, 3 // normal: distance of the quartiles of a normal distribution
+	n := len(w.times)
+	if n < fewest {
+		return p.Off
+	}
+	return min(max(p.Off, deviations*(w.times[3*n/4]-w.times[n/4])/normal/w.reference()), maxMargin)
+}
 
 // add takes the time of a round that counts.
 func (w *watch) add(ms float64) {
@@ -109,7 +122,7 @@ func (w *watch) add(ms float64) {
 // follow takes the time of any round, and says whether the reference was too slow and has started again: then earlier rounds
 // have to be judged anew.
 func (w *watch) follow(ms float64, p Policy) bool {
-	if ms >= (1-p.Off)*w.reference() {
+	if ms >= (1-w.margin(p))*w.reference() {
 		w.faster = w.faster[:0]
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -117,6 +118,25 @@ func TestThrottledEntriesAreFlagged(t *testing.T) {
 	}
 	if err := table.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A sentinel that is noisy by itself, as short operations are, is no sign of a device that changes; one that is steady shows
+// a change of a tenth.
+func TestMarginFollowsTheSentinelsOwnNoise(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	p := DefaultPolicy()
+	for _, c := range []struct{ noise, low, high float64 }{{0.005, 0.1, 0.1}, {0.08, 0.2, 0.28}, {0.4, maxMargin, maxMargin}} {
+		w := &watch{}
+		for range 500 {
+			w.add(1 + c.noise*r.NormFloat64())
+		}
+		if margin := w.margin(p); margin < c.low || margin > c.high {
+			t.Errorf("noise %g: margin %g, expected %g to %g", c.noise, margin, c.low, c.high)
+		}
+	}
+	if few := (&watch{times: []float64{1, 2, 3}}); few.margin(p) != p.Off {
+		t.Errorf("of three times: margin %g", few.margin(p))
 	}
 }
 
