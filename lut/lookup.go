@@ -107,7 +107,12 @@ func (t *Table) Predict(a *space.Architecture) (*space.Prediction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &space.Prediction{LatencyMS: total.MS, LowMS: total.LowMS, HighMS: total.HighMS, Table: t.Identity(), Verified: t.Verified()}, nil
+	return &space.Prediction{LatencyMS: total.MS, LowMS: total.LowMS, HighMS: total.HighMS, Table: t.Identity(), Verified: t.verifiedFor(a)}, nil
+}
+
+// verifiedFor says whether the networks that the table was held against are like this one: of the same resolution.
+func (t *Table) verifiedFor(a *space.Architecture) bool {
+	return t.Verification != nil && t.Verification.Resolution == a.Resolution
 }
 
 // raw is the entry of a key as measured, the call included; see Op for the order of choice.

@@ -32,8 +32,8 @@ type Fit struct {
 	Networks int     `json:"networks"` // that it was fitted on
 	OffsetMS float64 `json:"offset_ms"`
 	Terms    []Term  `json:"terms"`
-	// ResidualShare bounds, for 95 % of networks that the fit has not seen, the relative error of a prediction; estimated by
-	// cross-validation within the networks that the fit was made on.
+	// ResidualShare bounds how far 95 % of networks that the fit has not seen lie from their predictions, relative to those;
+	// estimated by cross-validation within the networks that the fit was made on.
 	ResidualShare float64 `json:"residual_share"`
 }
 

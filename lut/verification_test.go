@@ -98,6 +98,11 @@ func TestPredictionsUseTheFit(t *testing.T) {
 	if p, err := table.Predict(a); err != nil || !p.Verified {
 		t.Errorf("prediction %+v, %v", p, err)
 	}
+	// Of another resolution it knows nothing.
+	table.Verification.Resolution = 64
+	if p, err := table.Predict(a); err != nil || p.Verified {
+		t.Errorf("prediction %+v, %v", p, err)
+	}
 	if fixed := table.Fixed(); fixed.MS != 0.5 {
 		t.Errorf("fixed %+v", fixed)
 	}

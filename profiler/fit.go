@@ -52,6 +52,9 @@ func parts(t *lut.Table, a *space.Architecture, patterns []string) ([]float64, e
 // penalties that are tried, as shares of the sum of squared errors that one group alone could make.
 var penalties = []float64{1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10}
 
+// maxResidual stands for a prediction that is off by more, or not above 0.
+const maxResidual = 100
+
 // folds of the cross-validation.
 const folds = 5
 
@@ -127,12 +130,16 @@ func (n whole) predict(scales []float64, offset float64) float64 {
 	return ms
 }
 
-// bound is the size of error that 95 % of further ones stay below, if they come as these did: the order statistic that makes
-// it hold for a finite sample. Of fewer than 19, none does, and it is the largest.
+// bound is how far, relative to a prediction, 95 % of further networks lie from theirs at most, if they come as these did: the
+// order statistic that makes it hold for a finite sample. Of fewer than 19, none does, and it is the largest. Residuals are
+// relative to what was measured.
 func bound(residuals []float64) float64 {
 	sizes := make([]float64, len(residuals))
 	for i, r := range residuals {
-		sizes[i] = math.Abs(r)
+		sizes[i] = maxResidual
+		if predicted := 1 + r; predicted > 0 {
+			sizes[i] = min(math.Abs(1/predicted-1), maxResidual)
+		}
 	}
 	slices.Sort(sizes)
 	at := int(math.Ceil(0.95 * float64(len(sizes)+1)))

@@ -24,19 +24,21 @@ import (
 )
 
 type verifyOptions struct {
-	backend   string
-	space     string
-	nets      int
-	seed      uint64
-	precision float64
-	limit     time.Duration
-	format    tables.Format
+	backend    string
+	space      string
+	resolution int
+	nets       int
+	seed       uint64
+	precision  float64
+	limit      time.Duration
+	format     tables.Format
 }
 
 func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	p := profiler.DefaultPolicy()
 	f.StringVar(&o.backend, "backend", "", "runtime, as for profiler run (default: the table's)")
 	f.StringVar(&o.space, "space", "", "search space to draw networks from (default: the built-in one that the table was measured for)")
+	f.IntVar(&o.resolution, "resolution", 0, "side of the networks' input images (default: the table's, if it was measured for one)")
 	f.IntVar(&o.nets, "nets", 120, "networks to measure; one half fits, the other is predicted")
 	f.Uint64Var(&o.seed, "seed", 1, "decides which networks are drawn, and how they are halved")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of a network's median is as narrow as ± this share of it")
@@ -47,6 +49,9 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 func (o *verifyOptions) Validate() error {
 	if o.nets < profiler.FewestNetworks || o.nets > profiler.MaxNetworks {
 		return exit.BadInput("--nets is %d, allowed is %d to %d", o.nets, profiler.FewestNetworks, profiler.MaxNetworks)
+	}
+	if err := checkResolution(o.resolution); err != nil {
+		return err
 	}
 	return o.policy().Check()
 }
@@ -128,6 +133,13 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 
 // source is the space to draw from.
 func (o *verifyOptions) source(t *lut.Table) (*space.Space, error) {
+	if o.resolution == 0 && len(t.Resolutions) > 1 {
+		return nil, exit.BadInput("%s was measured for the resolutions %s; name one by --resolution: a table is verified for one",
+			t.Path(), strings.Trim(fmt.Sprint(t.Resolutions), "[]"))
+	}
+	if o.resolution > 0 && !slices.Contains(t.Resolutions, o.resolution) {
+		return nil, exit.BadInput("%s was measured for resolution %s, not %d; name another --resolution", t.Path(), strings.Trim(fmt.Sprint(t.Resolutions), "[]"), o.resolution)
+	}
 	if o.space != "" {
 		s, err := space.Load(o.space)
 		if err != nil {
@@ -160,23 +172,16 @@ func (o *verifyOptions) source(t *lut.Table) (*space.Space, error) {
 
 // at is the space at the table's resolution, if the table has all of its operations.
 func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
-	var missing error
 	name := command.Line(cmp.Or(o.space, s.Name)) // as the user named it
-	for _, r := range t.Resolutions {
-		scaled, err := s.WithResolution(r)
-		if err != nil {
-			missing = exit.AsBadInput(err)
-			continue
-		}
-		var ops []space.Op
-		for _, c := range scaled.Ops() {
-			ops = append(ops, c.Op)
-		}
-		if missing = t.Require(ops, fmt.Sprintf("--space %s --resolution %d", name, r)); missing == nil {
-			return scaled, nil
-		}
+	scaled, err := s.WithResolution(cmp.Or(o.resolution, t.Resolutions[0]))
+	if err != nil {
+		return nil, exit.AsBadInput(err)
 	}
-	return nil, missing
+	var ops []space.Op
+	for _, c := range scaled.Ops() {
+		ops = append(ops, c.Op)
+	}
+	return scaled, t.Require(ops, fmt.Sprintf("--space %s --resolution %d", name, scaled.Resolution))
 }
 
 // open opens what the table was measured with.
