@@ -33,6 +33,7 @@ type Runner struct {
 	backend compute.Backend
 	options Options
 	random  *rand.Rand
+	chosen  map[convolution]op.Lowering
 	evict   []uint64 // passed through before each call; nil: caches are left as they are
 }
 
@@ -54,7 +55,7 @@ func New(b compute.Backend, o Options) (*Runner, error) {
 	if err := CheckDType(o.DType); err != nil {
 		return nil, err
 	}
-	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1))}
+	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1)), chosen: map[convolution]op.Lowering{}}
 	if o.Caches == lut.Cold {
 		r.evict = make([]uint64, evicted/8)
 	}
@@ -76,11 +77,24 @@ const (
 	F16  = "f16"
 )
 
-// Op compiles the inference form of an operation. Where it can be written in several ways, each is compiled and tried, and
-// the fastest kept and named.
+// Op compiles the inference form of an operation. Where it can be written in several ways, that is the one of [Runner.Choose],
+// and named.
 func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, error) {
-	c, lowering, err := r.op(ctx, o)
+	lowering, err := r.Choose(ctx, o)
 	if err != nil {
+		return nil, "", err
+	}
+	in := r.inputs()
+	err = in.add(1, r.options.Batch, o.Resolution, o.Resolution, o.In)
+	if err == nil {
+		err = in.addWeights(o)
+	}
+	var c *call
+	if err == nil {
+		c, err = r.compile(in, func(in []*graph.Node) *graph.Node { return op.Inference(o, lowering, in[0], in[1:]) })
+	}
+	if err != nil {
+		in.free()
 		return nil, "", err
 	}
 	if !op.HasChoice(o) {
@@ -89,61 +103,67 @@ func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, err
 	return c, lowering.String(), nil
 }
 
-// Choose says how an operation is written fastest, as [Runner.Op] finds it.
+// convolution is what the ways of writing an operation differ in.
+type convolution struct {
+	kind   space.Kind
+	x      [4]int // dimensions of its input
+	kernel int
+	out    int // of a stem
+	stride int
+}
+
+// Choose says how an operation is written fastest. Only its spatial convolution is timed, which is all that differs: that
+// compiles sooner than whole operations, and many have the same. The answer is kept.
 func (r *Runner) Choose(ctx context.Context, o space.Op) (op.Lowering, error) {
-	c, lowering, err := r.op(ctx, o)
-	if err != nil {
-		return 0, err
-	}
-	c.Close()
-	return lowering, nil
-}
-
-func (r *Runner) op(ctx context.Context, o space.Op) (*call, op.Lowering, error) {
-	in := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
-	c, lowering, err := r.fastest(ctx, o, in)
-	if err != nil {
-		in.free()
-		return nil, 0, err
-	}
-	return c, lowering, nil
-}
-
-// fastest compiles each way of writing an operation and keeps the one that takes least.
-func (r *Runner) fastest(ctx context.Context, o space.Op, in *inputs) (*call, op.Lowering, error) {
-	if err := in.add(1, r.options.Batch, o.Resolution, o.Resolution, o.In); err != nil {
-		return nil, 0, err
-	}
-	if err := in.addWeights(o); err != nil {
-		return nil, 0, err
-	}
-	build := func(l op.Lowering) func(in []*graph.Node) *graph.Node {
-		return func(in []*graph.Node) *graph.Node { return op.Inference(o, l, in[0], in[1:]) }
-	}
 	if !op.HasChoice(o) {
-		c, err := r.compile(in, build(op.Taps))
-		return c, op.Taps, err
+		return op.Taps, nil
 	}
-	var best *call
-	var lowering op.Lowering
+	x, kernel := op.SpatialShapes(o, r.options.Batch)
+	key := convolution{o.Kind, [4]int(x), o.Kernel, 0, o.Stride}
+	if o.Kind == space.Stem {
+		key.out = o.Out
+	}
+	if l, known := r.chosen[key]; known {
+		return l, nil
+	}
+	l, err := r.fastest(ctx, o, x, kernel)
+	if err == nil {
+		r.chosen[key] = l
+	}
+	return l, err
+}
+
+// fastest compiles and times each way of writing an operation's spatial convolution.
+func (r *Runner) fastest(ctx context.Context, o space.Op, x, kernel []int) (op.Lowering, error) {
+	in := r.inputs()
+	defer in.free()
+	for _, dims := range [][]int{x, kernel} {
+		if err := in.add(1, dims...); err != nil {
+			return 0, err
+		}
+	}
+	var best op.Lowering
 	var shortest time.Duration
-	for _, l := range op.Lowerings() {
-		c, err := r.compile(in, build(l))
+	for i, l := range op.Lowerings() {
+		c, err := r.compile(in, func(in []*graph.Node) *graph.Node { return op.Spatial(o, l, in[0], in[1]) })
 		var took time.Duration
 		if err == nil {
 			took, err = c.try(ctx)
 		}
-		if err != nil {
-			c.free()
-			best.free()
-			return nil, 0, fmt.Errorf("written as %s: %w", l, err)
-		}
-		if best == nil || took < shortest {
-			best, c, lowering, shortest = c, best, l, took
-		}
 		c.free()
+		if err != nil {
+			return 0, fmt.Errorf("written as %s: %w", l, err)
+		}
+		if i == 0 || took < shortest {
+			best, shortest = l, took
+		}
 	}
-	return best, lowering, nil
+	return best, nil
+}
+
+// inputs starts a list of inputs.
+func (r *Runner) inputs() *inputs {
+	return &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
 }
 
 // Empty compiles the product of 32 numbers and a matrix, a thousand multiply-adds. Less would not do: XLA on the CPU runs an
@@ -151,7 +171,7 @@ func (r *Runner) fastest(ctx context.Context, o space.Op, in *inputs) (*call, op
 // as the rest of the call. Every operation but a skip is handed over.
 func (r *Runner) Empty() (profiler.Call, error) {
 	const n = 32
-	inputs := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
+	inputs := r.inputs()
 	for _, dims := range [][]int{{1, n}, {n, n}} {
 		if err := inputs.add(1, dims...); err != nil {
 			inputs.free()
@@ -169,7 +189,7 @@ func (r *Runner) Empty() (profiler.Call, error) {
 // Network compiles the inference form of a whole architecture as one graph, written as lowering says; nil means taps
 // everywhere.
 func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (profiler.Call, error) {
-	inputs := &inputs{backend: r.backend, random: r.random, dtype: r.options.DType}
+	inputs := r.inputs()
 	if err := inputs.add(1, r.options.Batch, a.Resolution, a.Resolution, a.Channels); err != nil {
 		return nil, err
 	}
