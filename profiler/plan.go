@@ -104,7 +104,7 @@ func (p Plan) Shard(part, of int) Plan {
 // Guess estimates, before anything is measured, how long an operation takes and how long it takes to measure it, at a batch
 // on a runtime. It is good to a factor of three or so: its rates are those of two cores of a server.
 func Guess(op space.Op, batch int, runtime string, policy Policy) (call, measuring time.Duration) {
-	rate, compile := 10e9, 300*time.Millisecond // multiply-adds per second; both lowerings
+	rate, compile := 10e9, 300*time.Millisecond // multiply-adds per second; with the choice of a lowering
 	if runtime == "go" {
 		rate, compile = 0.5e9, 20*time.Millisecond
 	}
