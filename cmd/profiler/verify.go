@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,9 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 func (o *verifyOptions) Validate() error {
 	if o.nets < profiler.FewestNetworks || o.nets > profiler.MaxNetworks {
 		return exit.BadInput("--nets is %d, allowed is %d to %d", o.nets, profiler.FewestNetworks, profiler.MaxNetworks)
+	}
+	if o.seed > math.MaxInt64 { // the table has no place for more
+		return exit.BadInput("--seed is %d, allowed is 0 to %d", o.seed, int64(math.MaxInt64))
 	}
 	if err := checkResolution(o.resolution); err != nil {
 		return err

@@ -88,6 +88,7 @@ func TestVerifyRefuses(t *testing.T) {
 	refused(t, folder, []string{"nowhere"}, "verify", filepath.Join(folder, "nowhere.lut.json"))
 	refused(t, folder, []string{"--nets is 19", "20"}, "verify", path, "--nets", "19")
 	refused(t, folder, []string{"precision"}, "verify", path, "--precision", "0")
+	refused(t, folder, []string{"--seed"}, "verify", path, "--seed", "18446744073709551615")
 	refused(t, folder, []string{path, "--space"}, "verify", path)
 	refused(t, folder, []string{"keys missing", "profiler run"}, "verify", path, "--space", "tiny")
 	refused(t, folder, []string{"unknown backend"}, "verify", path, "--space", space, "--backend", "torch")
