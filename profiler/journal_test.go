@@ -186,13 +186,13 @@ func TestOtherJournalsAreNotContinued(t *testing.T) {
 	journal := readFile(t, JournalPath(path))
 	table := readFile(t, path)
 	for want, change := range map[string]func(*Settings){
-		"device box instead of box2":  func(s *Settings) { s.Device.Model = "box2" },
-		`runtime go instead of xla`:   func(s *Settings) { s.Runtime.Name = "xla" },
-		"batch 1 instead of 2":        func(s *Settings) { s.Batch = 2 },
-		"limit 2000 ms instead of":    func(s *Settings) { s.Policy.Limit++ },
-		"seed 1 instead of 2":         func(s *Settings) { s.Policy.Seed = 2 },
-		"first rounds 10 instead of":  func(s *Settings) { s.Policy.MinRounds = 7 },
-		"precision 0.01 instead of 0": func(s *Settings) { s.Policy.Precision = 0.02 },
+		"device.model box instead of box2": func(s *Settings) { s.Device.Model = "box2" },
+		`runtime.name go instead of xla`:   func(s *Settings) { s.Runtime.Name = "xla" },
+		"batch 1 instead of 2":             func(s *Settings) { s.Batch = 2 },
+		"limit 2000 ms instead of":         func(s *Settings) { s.Policy.Limit++ },
+		"seed 1 instead of 2":              func(s *Settings) { s.Policy.Seed = 2 },
+		"first rounds 10 instead of":       func(s *Settings) { s.Policy.MinRounds = 7 },
+		"precision 0.01 instead of 0":      func(s *Settings) { s.Policy.Precision = 0.02 },
 	} {
 		for _, alone := range []bool{false, true} {
 			if alone {

@@ -80,7 +80,7 @@ func (s Settings) Open(path string, plan, shard Plan) (*Store, error) {
 // resume goes on from a journal, after checking it against the settings and the table, which may be nil.
 func (st *Store) resume(j *Journal, table *lut.Table) error {
 	path := st.journal.path
-	differences := st.settings.differences(j.table())
+	differences := st.settings.Differences(j.table())
 	differences = append(differences, policyDifferences(j.Policy, st.settings.Policy.journal())...)
 	if len(differences) > 0 {
 		slices.Sort(differences)
@@ -126,7 +126,7 @@ func policyDifferences(got, want JournalPolicy) []string {
 		name      string
 		got, want any
 	}{
-		{"precision", got.Precision, want.Precision},
+		{"policy.precision", got.Precision, want.Precision},
 		{"first rounds", got.MinRounds, want.MinRounds},
 		{"most rounds", got.MaxRounds, want.MaxRounds},
 		{"ms per lap", got.MinLapMS, want.MinLapMS},

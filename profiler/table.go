@@ -1,10 +1,10 @@
 package profiler
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"densenas/internal/exit"
@@ -59,53 +59,25 @@ func (s Settings) Continue(path string) (*lut.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if differences := s.differences(table); len(differences) > 0 {
+	if differences := s.Differences(table); len(differences) > 0 {
 		return nil, exit.BadInput("%s: measured otherwise, with %s; write to another file, or remove this one", path, strings.Join(differences, "; "))
 	}
 	return table, nil
 }
 
-// differences lists how a table was measured otherwise, as "batch 32 instead of 1".
-func (s Settings) differences(t *lut.Table) []string {
+// Differences lists how a table was measured otherwise, as "batch 32 instead of 1". An empty call that is not known yet is none.
+func (s Settings) Differences(t *lut.Table) []string {
 	want := s.NewTable()
-	policy := t.Policy
-	if policy == nil {
-		policy = &lut.Policy{}
+	want.CallMS = t.CallMS
+	differences := lut.Differences(t, want)
+	if !slices.Equal(t.Resolutions, want.Resolutions) {
+		differences = append(differences, lut.Difference{Field: "resolutions", A: fmt.Sprint(t.Resolutions), B: fmt.Sprint(want.Resolutions)})
 	}
 	var list []string
-	for _, field := range []struct {
-		name      string
-		got, want any
-	}{
-		{"device", t.Device.Model, want.Device.Model},
-		{"architecture", t.Device.Architecture, want.Device.Architecture},
-		{"instruction sets", t.Device.Features, want.Device.Features},
-		{"cores", t.Device.Cores, want.Device.Cores},
-		{"processors", t.Device.LogicalCPUs, want.Device.LogicalCPUs},
-		{"governor", t.Device.Governor, want.Device.Governor},
-		{"runtime", t.Runtime.Name, want.Runtime.Name},
-		{"version", t.Runtime.Version, want.Runtime.Version},
-		{"plugin", t.Runtime.Plugin, want.Runtime.Plugin},
-		{"threads", t.Threads, want.Threads},
-		{"batch", t.Batch, want.Batch},
-		{"resolutions", fmt.Sprint(t.Resolutions), fmt.Sprint(want.Resolutions)},
-		{"dtype", t.DType, want.DType},
-		{"layout", t.Layout, want.Layout},
-		{"caches", cmp.Or(t.Caches, lut.Warm), want.Caches},
-		{"precision", policy.Precision, want.Policy.Precision},
-	} {
-		if field.got != field.want {
-			list = append(list, fmt.Sprintf("%s %v instead of %v", field.name, quoted(field.got), quoted(field.want)))
-		}
+	for _, d := range differences {
+		list = append(list, fmt.Sprintf("%s %s instead of %s", d.Field, d.A, d.B))
 	}
 	return list
-}
-
-func quoted(v any) any {
-	if text, ok := v.(string); ok && (text == "" || strings.Contains(text, " ")) {
-		return fmt.Sprintf("%q", text)
-	}
-	return v
 }
 
 // Fill puts what was measured into a table, in place of older entries of the same keys, with the empty call and the sentinel.

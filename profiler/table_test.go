@@ -62,11 +62,11 @@ func TestOtherTablesAreNotContinued(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.lut.json")
 	op := space.Op{Kind: space.Skip, In: 8, Out: 8, Stride: 1, Resolution: 8}
 	for want, change := range map[string]func(*lut.Table){
-		"device box2 instead of box":            func(t *lut.Table) { t.Device.Model = "box2" },
-		"runtime xla instead of go":             func(t *lut.Table) { t.Runtime.Name = "xla" },
+		"device.model box2 instead of box":      func(t *lut.Table) { t.Device.Model = "box2" },
+		"runtime.name xla instead of go":        func(t *lut.Table) { t.Runtime.Name = "xla" },
 		"threads 1 instead of 2":                func(t *lut.Table) { t.Threads = 1 },
 		"batch 32 instead of 1":                 func(t *lut.Table) { t.Batch = 32 },
-		`resolutions "[32 64]" instead of [32]`: func(t *lut.Table) { t.Resolutions = []int{32, 64} },
+		`resolutions [32 64] instead of [32]`:   func(t *lut.Table) { t.Resolutions = []int{32, 64} },
 		"precision 0.5 instead of 0.01":         func(t *lut.Table) { t.Policy.Precision = 0.5 },
 		"cores 4 instead of 2; batch 2 instead": func(t *lut.Table) { t.Device.Cores, t.Batch = 4, 2 },
 		`plugin "a plugin" instead of ""`:       func(t *lut.Table) { t.Runtime.Plugin = "a plugin" },

@@ -204,15 +204,15 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}.NewTable()
-	now.Caches, now.Policy, now.CallMS = t.Caches, t.Policy, t.CallMS
-	if differences := lut.Differences(t, now); len(differences) > 0 {
-		var list []string
-		for _, d := range differences {
-			list = append(list, d.String())
-		}
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}
+	now.Policy.Caches = t.Caches
+	if t.Policy != nil {
+		now.Policy.Precision = t.Policy.Precision // of the table; the networks' is another matter
+	}
+	if differences := now.Differences(t); len(differences) > 0 {
 		b.Finalize()
-		return opened{}, exit.BadInput("%s: not measured with what is here (table and now): %s; measure it again, or verify it where it was measured", t.Path(), strings.Join(list, "; "))
+		return opened{}, exit.BadInput("%s: not measured with what is here, but with %s; measure it again, or verify it where it was measured",
+			t.Path(), strings.Join(differences, "; "))
 	}
 	return b, nil
 }

@@ -104,7 +104,7 @@ func TestVerifyRefuses(t *testing.T) {
 	if err := table.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, folder, []string{"device.model: another", "measure it again"}, "verify", path, "--space", space)
+	refused(t, folder, []string{"device.model another instead of", "measure it again"}, "verify", path, "--space", space)
 	table.Threads = 1 << 20
 	if err := table.Write(path); err != nil {
 		t.Fatal(err)
