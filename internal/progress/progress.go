@@ -67,7 +67,9 @@ func newBar(w io.Writer, label string, total int, now func() time.Time) *Bar {
 // draw replaces the plain lines by a bar, drawn by a goroutine that Done ends.
 func (b *Bar) draw(w io.Writer, options ...mpb.ContainerOption) {
 	b.container = mpb.New(append(options, mpb.WithOutput(w), mpb.WithRefreshRate(200*time.Millisecond))...)
-	b.bar = b.container.New(int64(b.total), mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
+	// A bar of a known total completes, and is drawn for the last time, with the last step; of an unknown one it is Done that ends
+	// it, so that what is drawn last says so.
+	b.bar = b.container.New(0, mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─"),
 		mpb.BarWidth(20),
 		mpb.PrependDecorators(decor.Name(b.label+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
@@ -75,6 +77,7 @@ func (b *Bar) draw(w io.Writer, options ...mpb.ContainerOption) {
 			defer b.mu.Unlock()
 			return b.status()
 		})))
+	b.bar.SetTotal(int64(b.total), false)
 }
 
 // Add counts n finished steps; note says what is at hand, and stays until the next.
@@ -125,7 +128,7 @@ func (b *Bar) Done() {
 	}
 	b.mu.Unlock()
 	if b.bar != nil {
-		b.bar.Abort(false) // nothing happens where it is complete
+		b.bar.Abort(false)
 		b.container.Wait()
 	}
 }
