@@ -76,6 +76,7 @@ func bound(job string) error {
 	if err != nil || len(statuses) < 9 {
 		return fmt.Errorf("%d threads, %v", len(statuses), err)
 	}
+	pool := 0 // threads of XLA, which names them so
 	for _, path := range statuses {
 		status, err := os.ReadFile(path)
 		if os.IsNotExist(err) {
@@ -89,6 +90,12 @@ func bound(job string) error {
 		if strings.TrimSpace(list) != processor {
 			return fmt.Errorf("%s: may run on %s of %d threads", path, strings.TrimSpace(list), len(statuses))
 		}
+		if strings.HasPrefix(string(status), "Name:\ttf_XLA") {
+			pool++
+		}
+	}
+	if pool > 1 {
+		return fmt.Errorf("XLA made %d threads for one processor", pool)
 	}
 	return nil
 }
