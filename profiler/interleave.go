@@ -69,18 +69,20 @@ func (b *Bench) subject(call Call) *subject { return &subject{call: call, clock:
 type Series struct {
 	// Rounds are all rounds, discarded ones too.
 	Rounds []Round
-	// Medians are the medians of the laps in each round that counts, in ms.
+	// Medians are the medians of the laps in each round that counts, in ms, as they were observed.
 	Medians []float64
-	// Ratios are those of the sentinel's time in these rounds to its reference: above 1, the device was slower. Empty without
+	// Ratios are those of the sentinel's time around these laps to its reference: above 1, the device was slower. Empty without
 	// a sentinel.
 	Ratios []float64
-	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was off in more than a quarter
-	// of the rounds that count.
+	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was far off in more than a
+	// quarter of the rounds that count.
 	Noisy, Throttled bool
+
+	reference float64 // of the sentinel, ms
 }
 
-// Summary describes the rounds that count.
-func (s Series) Summary() Summary { return summarize(s.Rounds) }
+// Summary describes the rounds that count, corrected to the sentinel's reference.
+func (s Series) Summary() Summary { return summarize(s.Rounds, s.reference) }
 
 // Measure warms executables up and measures them in rounds until each meets the policy's stopping rule. It closes none. After
 // each turn it calls observe, if that is not nil, with the number of the round, the index of the executable and the median of
@@ -113,9 +115,10 @@ func (b *Bench) Measure(ctx context.Context, calls []Call, observe func(round, c
 }
 
 func (b *Bench) series(s *subject) Series {
-	series := Series{Rounds: s.rounds, Medians: s.medians, Noisy: s.noisy, Throttled: s.throttled}
+	series := Series{Rounds: s.rounds, Medians: corrected(s.rounds, 0), Noisy: s.noisy, Throttled: s.throttled}
 	if b.watch != nil {
 		reference := b.watch.reference()
+		series.reference = reference
 		for i := range s.rounds {
 			if !s.rounds[i].Discarded {
 				series.Ratios = append(series.Ratios, s.rounds[i].SentinelMS/reference)
@@ -150,7 +153,7 @@ func Sample(ctx context.Context, call, empty Call, p Policy) (s, emptyCall Summa
 	if err := b.rounds(ctx, subjects[:1], subjects[1:], follower{}); err != nil {
 		return Summary{}, Summary{}, false, fmt.Errorf("measuring: %w", err)
 	}
-	return summarize(subjects[0].rounds), summarize(subjects[1].rounds), subjects[0].noisy, nil
+	return summarize(subjects[0].rounds, 0), summarize(subjects[1].rounds, 0), subjects[0].noisy, nil
 }
 
 // round says how a round went.
@@ -195,7 +198,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		last = end
 		for _, s := range companions { // know of every round
 			if n := len(s.rounds); n == 0 || s.rounds[n-1].Number != b.number {
-				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}})
+				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}, SentinelMS: r.sentinel})
 				s.perRound = append(s.perRound, 0)
 			}
 		}
@@ -204,7 +207,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 			if n == 0 || s.rounds[n-1].Number != b.number {
 				continue // the round ended before the turn
 			}
-			s.rounds[n-1].SentinelMS, s.rounds[n-1].Discarded = r.sentinel, r.discarded
+			s.rounds[n-1].Discarded = r.discarded
 		}
 		if b.watch != nil && b.watch.follow(r.sentinel, b.policy) {
 			b.judge(subjects)
@@ -255,12 +258,17 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 func (b *Bench) round(ctx context.Context, pending []*subject, last float64, mayDiscard bool, turned func(*subject)) (r round, off bool, end float64, err error) {
 	r.number = b.number
 	var checks []float64
+	var since time.Duration
+	var turns []*Round // since the last check
 	check := func() error {
 		if b.watch == nil {
 			return nil
 		}
 		ms, err := b.watch.check(b.collector.tidy)
-		checks = append(checks, ms)
+		for _, turn := range turns {
+			turn.SentinelMS = rounded((checks[len(checks)-1] + ms) / 2)
+		}
+		checks, since, turns = append(checks, ms), 0, turns[:0]
 		off = off || err == nil && b.watch.slow(ms, b.policy)
 		return err
 	}
@@ -269,7 +277,6 @@ func (b *Bench) round(ctx context.Context, pending []*subject, last float64, may
 	} else if err := check(); err != nil {
 		return r, false, 0, err
 	}
-	var since time.Duration
 	for _, s := range pending {
 		if err := ctx.Err(); err != nil {
 			return r, false, 0, err
@@ -283,14 +290,14 @@ func (b *Bench) round(ctx context.Context, pending []*subject, last float64, may
 		if turned != nil {
 			turned(s)
 		}
+		turns = append(turns, &s.rounds[len(s.rounds)-1])
 		if since += s.perRound[len(s.perRound)-1]; since >= checkEvery {
-			since = 0
 			if err := check(); err != nil {
 				return r, false, 0, err
 			}
 		}
 	}
-	if !(off && mayDiscard) && since > 0 {
+	if len(turns) > 0 {
 		if err := check(); err != nil {
 			return r, false, 0, err
 		}
@@ -317,14 +324,14 @@ func (b *Bench) judge(subjects []*subject) {
 	}
 }
 
-// throttled says whether the sentinel was off in more than a quarter of the rounds that count: fewer hardly move a median.
+// throttled says whether the sentinel was far off in more than a quarter of the rounds that count: fewer hardly move a median.
 func (b *Bench) throttled(s *subject) bool {
 	if b.watch == nil {
 		return false
 	}
 	off := 0
 	for i := range s.rounds {
-		if r := &s.rounds[i]; !r.Discarded && b.watch.slow(r.SentinelMS, b.policy) {
+		if r := &s.rounds[i]; !r.Discarded && r.SentinelMS > (1+farOff)*b.watch.reference() {
 			off++
 		}
 	}

@@ -3,6 +3,7 @@ package profiler
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type Measurement struct {
 	Rounds           []Round       // all, discarded ones too
 	Visits           int           // how often it was compiled and measured
 	Compile          time.Duration // of the first visit
+
+	sentinel float64 // ms, the reference that the summary is corrected to: the median around the rounds that count
 }
 
 // Record is what one visit to an operation measured: a line of a journal.
@@ -95,7 +98,8 @@ func (l *Log) Add(r Record) error {
 	}
 	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, r.Throttled
 	m.Rounds = append(m.Rounds, slices.Clone(r.Rounds)...)
-	m.Summary = summarize(m.Rounds)
+	m.sentinel = middle(m.Rounds)
+	m.Summary = summarize(m.Rounds, m.sentinel)
 	l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
 	l.calls = append(l.calls, r.Call...)
 	if n := len(r.Call); n > 0 {
@@ -105,17 +109,48 @@ func (l *Log) Add(r Record) error {
 	return nil
 }
 
-// Measurements are the operations in the order in which they were first complete.
+// Measurements are the operations in the order in which they were first complete, corrected to the sentinel's median over the
+// whole run.
 func (l *Log) Measurements() []Measurement {
+	reference := l.reference()
 	all := make([]Measurement, len(l.order))
 	for i, key := range l.order {
-		all[i] = *l.entries[key]
+		m := *l.entries[key]
+		if reference > 0 && m.sentinel > 0 {
+			m.Summary, m.sentinel = m.Summary.scaled(reference/m.sentinel), reference
+		}
+		all[i] = m
 	}
 	return all
 }
 
+// RoundMedians are the medians of the laps of each round that counts, in ms: corrected like the summary, or as observed.
+func (m *Measurement) RoundMedians(correct bool) []float64 {
+	if correct {
+		return corrected(m.Rounds, m.sentinel)
+	}
+	return corrected(m.Rounds, 0)
+}
+
+// Describes says whether an entry follows from the rounds, whatever reference it was corrected to.
+func (m *Measurement) Describes(e *lut.Entry) bool { return m.Summary.describes(e) }
+
+func (s Summary) describes(e *lut.Entry) bool {
+	const rounding = 1e-9
+	scale := e.MedianMS / s.MedianMS
+	return s.Count == e.Count && s.Rounds == e.Rounds && math.Abs(s.LowMS*scale-e.LowMS) <= rounding*e.MedianMS && math.Abs(s.HighMS*scale-e.HighMS) <= rounding*e.MedianMS
+}
+
+// reference is the median of the sentinel's times over the run, in ms; 0 without any.
+func (l *Log) reference() float64 {
+	if times := l.past().sentinel; len(times) > 0 {
+		return median(times)
+	}
+	return 0
+}
+
 // Call describes the empty call; zero before anything was measured.
-func (l *Log) Call() Summary { return summarize(l.calls) }
+func (l *Log) Call() Summary { return summarize(l.calls, l.reference()) }
 
 // Elapsed is how long the run took.
 func (l *Log) Elapsed() time.Duration {
@@ -150,16 +185,8 @@ func (l *Log) sentinel(key string) *lut.Sentinel {
 	return s
 }
 
-// slow says whether the sentinel was slower in the middle of an operation's rounds than a reference, by more than a share.
-func (m *Measurement) slow(reference, off float64) bool {
-	var times []float64
-	for i := range m.Rounds {
-		if r := &m.Rounds[i]; !r.Discarded && r.SentinelMS > 0 {
-			times = append(times, r.SentinelMS)
-		}
-	}
-	return len(times) > 0 && median(times) > (1+off)*reference
-}
+// slow says whether the sentinel was far slower in the middle of an operation's rounds than a reference, in ms.
+func (m *Measurement) slow(reference float64) bool { return middle(m.Rounds) > (1+farOff)*reference }
 
 // check reports the first thing that makes a record useless.
 func (r *Record) check() error {

@@ -116,7 +116,7 @@ func (s *session) repeat(ctx context.Context) error {
 	reference := s.bench.watch.reference()
 	var ops []space.Op
 	for _, item := range s.job.Items {
-		if m := s.log.entries[item.Op.Key()]; m != nil && m.slow(reference, s.policy.Off) {
+		if m := s.log.entries[item.Op.Key()]; m != nil && m.slow(reference) {
 			ops = append(ops, item.Op)
 		}
 	}
@@ -328,7 +328,7 @@ func (s *session) save(v *visit, call []Round) error {
 	r.ElapsedMS = rounded(milliseconds(s.elapsed()))
 	r.Noisy, r.Throttled = v.noisy, v.throttled
 	r.Rounds, r.Call = slices.Clone(v.rounds[v.earlier:]), slices.Clone(call)
-	r.Outliers = summarize(r.Rounds).Outliers
+	r.Outliers = summarize(r.Rounds, middle(r.Rounds)).Outliers
 	if err := s.log.Add(r); err != nil {
 		return fmt.Errorf("not saved: %w", err)
 	}

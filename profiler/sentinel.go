@@ -36,7 +36,10 @@ const (
 	// checkLaps are timed at a check of the sentinel.
 	checkLaps = 3
 	// checkEvery is how long turns go on within a round without a check.
-	checkEvery = 100 * time.Millisecond
+	checkEvery = 10 * time.Millisecond
+	// farOff is the deviation of the sentinel that its correction is not trusted beyond: operations do not all become slower by
+	// the same factor.
+	farOff = 0.5
 	// maxMargin bounds how far a noisy sentinel may be off, so that a neighbour that takes half of a processor is seen.
 	maxMargin = 0.5
 	// calibration is the number of checks before the first round.

@@ -115,9 +115,7 @@ func (st *Store) resume(j *Journal, table *lut.Table) error {
 // disagrees says whether an entry follows from none of the visits to its operation.
 func (l *Log) disagrees(e *lut.Entry) bool {
 	summaries := l.medians[e.Key]
-	return len(summaries) > 0 && !slices.ContainsFunc(summaries, func(s Summary) bool {
-		return s.MedianMS == e.MedianMS && s.LowMS == e.LowMS && s.HighMS == e.HighMS && s.Count == e.Count && s.Rounds == e.Rounds
-	})
+	return len(summaries) > 0 && !slices.ContainsFunc(summaries, func(s Summary) bool { return s.describes(e) })
 }
 
 func policyDifferences(got, want JournalPolicy) []string {

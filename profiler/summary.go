@@ -7,7 +7,8 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Summary describes the times of one operation, in ms, in the rounds that count.
+// Summary describes the times of one operation, in ms, in the rounds that count, as they would be were the device always as fast
+// as a reference says: the times of each round are divided by how much slower than the reference the sentinel was around them.
 type Summary struct {
 	// MedianMS is the median of the rounds' medians; Low and High bound its 95 % interval, from order statistics.
 	MedianMS, LowMS, HighMS float64
@@ -21,22 +22,29 @@ type Summary struct {
 	Outliers int
 }
 
-// summarize describes what counts among the rounds; nothing where none does. With fewer than 6 that count, the interval is
-// that of all laps seen.
-func summarize(rounds []Round) Summary {
-	var medians, laps, times []float64
+// summarize describes what counts among the rounds, corrected to a reference of the sentinel, in ms, 0 for none; nothing where none
+// counts. With fewer than 6 that count, the interval is that of all laps seen.
+func summarize(rounds []Round, reference float64) Summary {
+	medians := corrected(rounds, reference)
+	var laps, times []float64
 	shortest := math.Inf(1)
 	for i := range rounds {
 		r := &rounds[i]
 		if r.Discarded {
 			continue
 		}
-		medians = append(medians, median(r.LapsMS))
-		laps = append(laps, r.LapsMS...)
+		c := r.correction(reference)
+		of := len(laps)
+		for _, ms := range r.LapsMS {
+			laps = append(laps, ms*c)
+		}
 		if len(r.CallsMS) > 0 {
-			times, shortest = append(times, r.CallsMS...), min(shortest, r.MinMS)
+			shortest = min(shortest, r.MinMS*c)
+			for _, ms := range r.CallsMS {
+				times = append(times, ms*c)
+			}
 		} else {
-			times, shortest = append(times, r.LapsMS...), min(shortest, slices.Min(r.LapsMS))
+			times, shortest = append(times, laps[of:]...), min(shortest, slices.Min(laps[of:]))
 		}
 	}
 	if len(medians) == 0 {
@@ -57,6 +65,14 @@ func summarize(rounds []Round) Summary {
 		if math.Abs(lap-centre) > 5*scaled*deviation {
 			s.Outliers++
 		}
+	}
+	return s
+}
+
+// scaled is the summary of the same rounds for another reference, so many times as long.
+func (s Summary) scaled(by float64) Summary {
+	for _, ms := range []*float64{&s.MedianMS, &s.LowMS, &s.HighMS, &s.MADMS, &s.P10MS, &s.P90MS, &s.MinMS} {
+		*ms *= by
 	}
 	return s
 }

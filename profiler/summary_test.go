@@ -14,7 +14,7 @@ func TestSummarize(t *testing.T) {
 		m := float64(i + 1)
 		rounds = append(rounds, Round{LapsMS: []float64{m + 0.5, m, m - 0.5}})
 	}
-	got := summarize(rounds)
+	got := summarize(rounds, 0)
 	want := Summary{MedianMS: 5.5, LowMS: 2, HighMS: 9, MADMS: 2.5, P10MS: 1.5, P90MS: 9.5, MinMS: 0.5, Count: 30, Rounds: 10}
 	for name, pair := range map[string][2]float64{
 		"median": {got.MedianMS, want.MedianMS}, "low": {got.LowMS, want.LowMS}, "high": {got.HighMS, want.HighMS},
@@ -30,7 +30,7 @@ func TestSummarize(t *testing.T) {
 }
 
 func TestFewRoundsHaveAFiniteInterval(t *testing.T) {
-	got := summarize([]Round{{LapsMS: []float64{2, 4}}, {LapsMS: []float64{9}, Discarded: true}, {LapsMS: []float64{3}}})
+	got := summarize([]Round{{LapsMS: []float64{2, 4}}, {LapsMS: []float64{9}, Discarded: true}, {LapsMS: []float64{3}}}, 0)
 	if got.LowMS != 2 || got.HighMS != 4 || got.MedianMS != 3 {
 		t.Errorf("%+v", got)
 	}

@@ -16,7 +16,7 @@ import (
 const (
 	// Noisy: the time was used up before the interval was narrow enough.
 	Noisy = "noisy"
-	// Throttled: the device was slower than over the rest of the run, as its sentinel shows.
+	// Throttled: the device was far slower than over the rest of the run, as its sentinel shows.
 	Throttled = "throttled"
 )
 
@@ -97,7 +97,7 @@ func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
 		if m.Noisy {
 			entry.Flags = append(entry.Flags, Noisy)
 		}
-		if m.Throttled || t.Sentinel != nil && m.slow(t.Sentinel.MedianMS, s.Policy.Off) {
+		if m.Throttled || t.Sentinel != nil && m.slow(t.Sentinel.MedianMS) {
 			entry.Flags = append(entry.Flags, Throttled)
 		}
 		if i, known := at[entry.Key]; known {

@@ -33,7 +33,8 @@ type Round struct {
 	// lap is one call, or where calls are too short for the clock.
 	CallsMS []float64 `json:"calls_ms,omitempty"`
 	MinMS   float64   `json:"min_ms,omitempty"`
-	// SentinelMS is the time of the sentinel in the round; 0 without one.
+	// SentinelMS is the time of the sentinel around the laps, the mean of its checks right before and right after them; 0 without
+	// one.
 	SentinelMS float64 `json:"sentinel_ms,omitempty"`
 	// Discarded rounds do not count: the sentinel was off.
 	Discarded bool `json:"discarded,omitempty"`
@@ -46,7 +47,7 @@ type subject struct {
 	calls     int           // per lap
 	rounds    []Round
 	earlier   int       // of the rounds were measured by a visit before
-	medians   []float64 // of the rounds that count
+	medians   []float64 // of the rounds that count, corrected by the sentinel
 	spent     time.Duration
 	perRound  []time.Duration // that each round took
 	done      bool
@@ -151,7 +152,7 @@ func (s *subject) turn(number int, p Policy, rest func()) error {
 
 // count brings medians and time up to date with what counts among the rounds.
 func (s *subject) count() {
-	s.medians, s.spent = counted(s.rounds), 0
+	s.medians, s.spent = corrected(s.rounds, middle(s.rounds)), 0
 	for i := range s.rounds {
 		if !s.rounds[i].Discarded && i < len(s.perRound) {
 			s.spent += s.perRound[i]
@@ -159,15 +160,38 @@ func (s *subject) count() {
 	}
 }
 
-// counted are the medians of the rounds that count.
-func counted(rounds []Round) []float64 {
+// corrected are the medians of the rounds that count, in ms, as they would be were the sentinel's time the reference, in ms;
+// 0: as they were observed.
+func corrected(rounds []Round, reference float64) []float64 {
 	var medians []float64
 	for i := range rounds {
-		if !rounds[i].Discarded {
-			medians = append(medians, median(rounds[i].LapsMS))
+		if r := &rounds[i]; !r.Discarded {
+			medians = append(medians, median(r.LapsMS)*r.correction(reference))
 		}
 	}
 	return medians
+}
+
+// correction is by how much faster the device would have been in a round, were the sentinel's time the reference.
+func (r *Round) correction(reference float64) float64 {
+	if reference == 0 || r.SentinelMS == 0 {
+		return 1
+	}
+	return reference / r.SentinelMS
+}
+
+// middle is the median of the sentinel's times, in ms, in the rounds that count; 0 without a sentinel.
+func middle(rounds []Round) float64 {
+	var times []float64
+	for i := range rounds {
+		if r := &rounds[i]; !r.Discarded && r.SentinelMS > 0 {
+			times = append(times, r.SentinelMS)
+		}
+	}
+	if len(times) == 0 {
+		return 0
+	}
+	return median(times)
 }
 
 // resolution is the smallest step of the clock.

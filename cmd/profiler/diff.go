@@ -128,11 +128,11 @@ func (o *diffOptions) run(pathA, pathB string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	samplesA, err := samplesOf(a, stderr)
+	samplesA, err := samplesOf(a, true, stderr)
 	if err != nil {
 		return err
 	}
-	samplesB, err := samplesOf(b, stderr)
+	samplesB, err := samplesOf(b, true, stderr)
 	if err != nil {
 		return err
 	}

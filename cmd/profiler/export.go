@@ -98,7 +98,7 @@ func (o *exportOptions) run(stdout, stderr io.Writer) error {
 	write := lut.ExportCSV
 	switch o.format {
 	case exportBenchmarks:
-		samples, err := samplesOf(t, stderr)
+		samples, err := samplesOf(t, false, stderr)
 		if err != nil {
 			return err
 		}

@@ -6,17 +6,16 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 
 	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/profiler"
 )
 
-// samplesOf gives the medians of the rounds that count, of each entry whose samples are in the journal beside the table; nil
+// samplesOf gives the medians of the rounds that count, corrected by the sentinel or as observed, of each entry whose samples are in the journal beside the table; nil
 // where there is no journal. An entry of which the journal says something else, because it was measured again, has none, and
 // stderr says how many are so.
-func samplesOf(t *lut.Table, stderr io.Writer) (lut.Samples, error) {
+func samplesOf(t *lut.Table, correct bool, stderr io.Writer) (lut.Samples, error) {
 	path := profiler.JournalPath(t.Path())
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -35,10 +34,10 @@ func samplesOf(t *lut.Table, stderr io.Writer) (lut.Samples, error) {
 	}
 	samples := func(e *lut.Entry) []float64 {
 		m, ok := known[e.Key]
-		if !ok || e.Position != nil || m.MedianMS != e.MedianMS || m.Count != e.Count {
+		if !ok || e.Position != nil || !m.Describes(e) {
 			return nil
 		}
-		return roundMedians(m.Rounds)
+		return m.RoundMedians(correct)
 	}
 	stale := 0
 	for i := range t.Entries {
@@ -50,16 +49,4 @@ func samplesOf(t *lut.Table, stderr io.Writer) (lut.Samples, error) {
 		fmt.Fprintf(stderr, "warning: %s has not the samples of %d of %s of its table\n", path, stale, operations(len(t.Entries)))
 	}
 	return samples, nil
-}
-
-// roundMedians are the medians of the laps of each round that counts.
-func roundMedians(rounds []profiler.Round) []float64 {
-	var medians []float64
-	for _, r := range rounds {
-		if n := len(r.LapsMS); n > 0 && !r.Discarded {
-			sorted := slices.Sorted(slices.Values(r.LapsMS))
-			medians = append(medians, (sorted[(n-1)/2]+sorted[n/2])/2)
-		}
-	}
-	return medians
 }

@@ -150,7 +150,7 @@ func TestSamplesAreOfTheEntry(t *testing.T) {
 	stored(t, folder, "a.lut.json", table)
 	var stderr strings.Builder
 	table = read(t, path)
-	samples, err := samplesOf(table, &stderr)
+	samples, err := samplesOf(table, true, &stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
