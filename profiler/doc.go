@@ -15,12 +15,15 @@
 // at after 10, 20, 40, … rounds and never in between: so it holds the true median about as often as it says, whenever it is
 // narrow enough to stop (93 to 98 %, by simulation). An operation whose time is used up is kept and flagged noisy.
 //
-// What does not count (sentinel.go). One operation of the plan, the sentinel, runs at both ends of every round, and every tenth of
-// a second within. Where it is slower than its median over the run by more than Policy.Off, and than its own noise explains,
-// the round does not count, and the next one waits, up to a bound; after that, rounds count again, and operations that have many
-// of those are flagged throttled. Where it becomes faster, the device was disturbed before: rounds until then do not count any
-// more, and operations that were complete are measured anew at the end. Discarded rounds stay in the journal. Nothing else is
-// left out: outliers are counted, and do not move a median.
+// What is corrected, and what does not count (sentinel.go). One operation of the plan, the sentinel, runs at both ends of every
+// round, and within it between turns, of which several may pass where they are short. A neighbour on the same core comes and goes
+// within tens of milliseconds, and slows all operations by about the same factor: so the median of a turn is divided by how much
+// slower than its median over the run the sentinel was right before and after. The journal holds both times as they were
+// observed; the correction is made where they are summarised. Where the sentinel is slower by more than Policy.Off, and than its
+// own noise explains, the round does not count, and the next one waits, up to a bound; after that, rounds count again, and
+// operations that were measured while it was far off are flagged throttled. Where it becomes faster, the device was disturbed
+// before: rounds until then do not count any more, and operations that were complete when it was far slower are measured anew at
+// the end. Discarded rounds stay in the journal. Nothing else is left out: outliers are counted, and do not move a median.
 //
 // Garbage. While rounds go on, Go's collector is off; it runs between laps when there is something to collect (collect.go).
 // Laps allocate nothing themselves. A runtime may: the pure-Go backend allocates within a call, and its calls take the time
