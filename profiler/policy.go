@@ -26,7 +26,7 @@ type Policy struct {
 	Settle time.Duration
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
-	// Limit bounds the timed laps of an operation, all rounds that count together: 2 s. An operation that meets it before it
+	// Limit bounds the timed laps of an operation, all rounds that count together: 1 s. An operation that meets it before it
 	// is precise is kept, flagged noisy, after at least 6 rounds.
 	Limit time.Duration
 	// Total bounds a whole run: 0, no bound. Every operation gets its MinRounds whatever the bound is; what is left of it goes
@@ -64,7 +64,7 @@ func DefaultPolicy() Policy {
 		RoundTime:    20 * time.Millisecond,
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,
-		Limit:        2 * time.Second,
+		Limit:        time.Second,
 		Group:        8,
 		Off:          0.1,
 		MaxDiscarded: 20,

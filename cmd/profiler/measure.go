@@ -21,6 +21,9 @@ import (
 	"densenas/supernet/space"
 )
 
+// networkLimit is how long a whole network is measured by default: it takes as long as dozens of operations.
+const networkLimit = 2 * time.Second
+
 type measureOptions struct {
 	backendOptions
 	resolution  int
@@ -37,7 +40,7 @@ func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.resolution, "resolution", 0, "side of the input images (default: that of the architecture)")
 	f.StringVar(&o.table, "lut", "", "table whose prediction is shown beside the measurement")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of the median is as narrow as ± this share of it")
-	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure for, at most; the result is called noisy then")
+	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure for, at most; the result is called noisy then")
 	f.IntVar(&o.repetitions, "repetitions", p.MinRounds, "rounds to measure, at least")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }

@@ -43,7 +43,7 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.nets, "nets", 120, "networks to measure; one half fits, the other is predicted")
 	f.Uint64Var(&o.seed, "seed", 1, "decides which networks are drawn, and how they are halved")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of a network's median is as narrow as ± this share of it")
-	f.DurationVar(&o.limit, "limit", p.Limit, "time to measure a network for, at most")
+	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure a network for, at most")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
 
