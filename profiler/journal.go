@@ -85,7 +85,8 @@ type JournalPolicy struct {
 	Seed         uint64  `json:"seed"`
 }
 
-func (p Policy) journal() JournalPolicy {
+// Journal is the policy as files of samples record it.
+func (p Policy) Journal() JournalPolicy {
 	return JournalPolicy{
 		Precision: p.Precision, MinRounds: p.MinRounds, MaxRounds: p.MaxRounds, MinLapMS: milliseconds(p.MinLap), MaxLaps: p.MaxLaps,
 		RoundMS: milliseconds(p.RoundTime), SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), OpLimitMS: milliseconds(p.Limit),
@@ -99,7 +100,7 @@ func (s Settings) header(sentinel string, plan Plan) JournalHeader {
 	return JournalHeader{
 		Header: files.Header{Kind: JournalKind, SchemaVersion: JournalSchemaVersion}, Unit: lut.Unit,
 		Device: t.Device, Runtime: t.Runtime, Threads: t.Threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType, Layout: t.Layout,
-		Policy: s.Policy.journal(), Sentinel: sentinel, Plan: plan.Digest(), Operations: len(plan.Items),
+		Policy: s.Policy.Journal(), Sentinel: sentinel, Plan: plan.Digest(), Operations: len(plan.Items),
 	}
 }
 

@@ -81,7 +81,7 @@ func (s Settings) Open(path string, plan, shard Plan) (*Store, error) {
 func (st *Store) resume(j *Journal, table *lut.Table) error {
 	path := st.journal.path
 	differences := st.settings.Differences(j.table())
-	differences = append(differences, policyDifferences(j.Policy, st.settings.Policy.journal())...)
+	differences = append(differences, policyDifferences(j.Policy, st.settings.Policy.Journal())...)
 	if len(differences) > 0 {
 		slices.Sort(differences)
 		return exit.BadInput("%s: measured otherwise, with %s; write to another file, or remove this one and its table", path, strings.Join(slices.Compact(differences), "; "))

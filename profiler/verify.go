@@ -29,7 +29,7 @@ func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Ar
 	if n < FewestNetworks || n > MaxNetworks {
 		return nil, exit.BadInput("%d networks, allowed are %d to %d", n, FewestNetworks, MaxNetworks)
 	}
-	plain := unfitted(t)
+	plain := Unverified(t)
 	ms := map[space.Op]float64{}
 	highest := 0.0
 	for _, c := range s.Ops() {
@@ -92,8 +92,8 @@ func DrawNetworks(t *lut.Table, s *space.Space, n int, seed uint64) ([]*space.Ar
 	return list, nil
 }
 
-// unfitted is a table as it is without its verification.
-func unfitted(t *lut.Table) *lut.Table {
+// Unverified is a table as it is without its verification.
+func Unverified(t *lut.Table) *lut.Table {
 	plain := *t
 	plain.Verification = nil
 	return &plain
@@ -112,43 +112,66 @@ type Whole struct {
 	PredictedMS   float64
 }
 
+// Measured is what is known of the first networks already, and where more of them go.
+type Measured struct {
+	Networks []NetworkRounds
+	// Save gets all that are known after each group; an error ends the measuring. It may be nil.
+	Save func([]NetworkRounds) error
+}
+
 // MeasureNetworks measures networks as wholes, in groups whose executables are in memory together, in rounds that the sentinel
-// watches, as operations are. Compile makes the executable of one; progress is called after each step, of which each network
-// has two.
-func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, progress func(note string)) ([]Whole, error) {
-	b, err := NewBench(ctx, sentinel, p)
-	if err != nil {
-		return nil, err
+// watches, as operations are; but for the first ones, where they are known. Compile makes the executable of one; progress is
+// called after each step, of which each network has two.
+func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, known Measured, progress func(note string)) ([]Whole, error) {
+	rounds := slices.Clone(known.Networks)
+	for range rounds {
+		progress("compiled")
+		progress("measured")
 	}
-	var wholes []Whole
-	var counted []countedRounds
-	for members := range slices.Chunk(networks, p.Group) {
-		more, rounds, err := measureGroup(ctx, b, members, compile, progress)
+	if len(rounds) < len(networks) {
+		before := past{}
+		for _, r := range rounds {
+			before.sentinel = append(before.sentinel, r.SentinelMS...)
+		}
+		b, err := newBench(ctx, sentinel, p, before, wait)
 		if err != nil {
 			return nil, err
 		}
-		wholes, counted = append(wholes, more...), append(counted, rounds...)
+		for members := range slices.Chunk(networks[len(rounds):], p.Group) {
+			more, err := measureGroup(ctx, b, members, compile, progress)
+			if err != nil {
+				return nil, err
+			}
+			rounds = append(rounds, more...)
+			if known.Save != nil {
+				if err := known.Save(rounds); err != nil {
+					return nil, err
+				}
+			}
+		}
 	}
-	// One reference for all groups, also for those that were measured before the device turned out to be faster than then.
+	// One reference for all.
+	var times []float64
+	for _, r := range rounds {
+		times = append(times, r.SentinelMS...)
+	}
 	reference := 0.0
-	if b.watch != nil {
-		reference = b.watch.reference()
+	if len(times) > 0 {
+		reference = median(times)
 	}
-	for i := range wholes {
-		wholes[i].correct(counted[i], reference)
+	wholes := make([]Whole, len(networks))
+	for i, r := range rounds {
+		wholes[i] = r.whole(networks[i], reference)
 	}
 	return wholes, nil
 }
 
-// countedRounds are the rounds of a network that count: its medians, and the times of the sentinel, in ms.
-type countedRounds struct{ medians, sentinel []float64 }
-
-// correct fills in the medians, by how much slower than its reference the sentinel was; 0: as they are.
-func (w *Whole) correct(rounds countedRounds, reference float64) {
+// whole is the network as its rounds say, corrected by how much slower than its reference the sentinel was; 0: as they are.
+func (r *NetworkRounds) whole(a *space.Architecture, reference float64) Whole {
 	var all, even, odd []float64
-	for k, ms := range rounds.medians {
+	for k, ms := range r.MediansMS {
 		if reference > 0 {
-			ms *= reference / rounds.sentinel[k]
+			ms *= reference / r.SentinelMS[k]
 		}
 		all = append(all, ms)
 		if k%2 == 0 {
@@ -157,10 +180,10 @@ func (w *Whole) correct(rounds countedRounds, reference float64) {
 			odd = append(odd, ms)
 		}
 	}
-	w.MedianMS, w.EvenMS, w.OddMS = median(all), median(even), median(odd)
+	return Whole{Network: a, MedianMS: median(all), EvenMS: median(even), OddMS: median(odd), Noisy: r.Noisy}
 }
 
-func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) (wholes []Whole, counted []countedRounds, err error) {
+func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) ([]NetworkRounds, error) {
 	var calls []Call
 	defer func() {
 		for _, call := range calls {
@@ -169,37 +192,38 @@ func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture,
 	}()
 	for _, a := range networks {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		call, err := compile(a)
 		if err != nil {
-			return nil, nil, fmt.Errorf("a network of %d layers: %w", len(a.Layers), err)
+			return nil, fmt.Errorf("a network of %d layers: %w", len(a.Layers), err)
 		}
 		calls = append(calls, call)
 		progress("compiled")
 	}
 	series, err := b.Measure(ctx, calls, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for i, s := range series {
-		rounds := countedRounds{medians: s.Medians}
+	var rounds []NetworkRounds
+	for _, s := range series {
+		r := NetworkRounds{MediansMS: s.Medians, Noisy: s.Noisy}
 		for k := range s.Rounds {
-			if !s.Rounds[k].Discarded {
-				rounds.sentinel = append(rounds.sentinel, s.Rounds[k].SentinelMS)
+			if !s.Rounds[k].Discarded && b.watch != nil {
+				r.SentinelMS = append(r.SentinelMS, s.Rounds[k].SentinelMS)
 			}
 		}
-		wholes, counted = append(wholes, Whole{Network: networks[i], Noisy: s.Noisy}), append(counted, rounds)
+		rounds = append(rounds, r)
 		progress("measured")
 	}
-	return wholes, counted, nil
+	return rounds, nil
 }
 
 // Verify fits a table's entries to one half of measured networks, and holds the fit, and the plain sum, against the other. It
 // fills in what the networks are predicted to take. The halves are drawn pair by pair in order of latency, so that both span
 // the range.
 func Verify(t *lut.Table, s *space.Space, wholes []Whole, seed uint64) (*lut.Verification, error) {
-	plain := unfitted(t)
+	plain := Unverified(t)
 	order := make([]int, len(wholes))
 	for i := range wholes {
 		total, _, err := plain.Network(wholes[i].Network)
@@ -237,7 +261,7 @@ func Verify(t *lut.Table, s *space.Space, wholes []Whole, seed uint64) (*lut.Ver
 	}
 	r.Shuffle(len(fitted), func(i, k int) { fitted[i], fitted[k] = fitted[k], fitted[i] }) // folds should not follow the latency
 	v := &lut.Verification{Space: s.Name, Resolution: s.Resolution, Seed: int64(seed), Fit: fit(patterns, fitted), NoiseShare: noise}
-	verified := unfitted(t)
+	verified := Unverified(t)
 	verified.Verification = v
 	var sums, predictions, measured []float64
 	for i := range wholes {

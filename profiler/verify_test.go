@@ -44,7 +44,7 @@ func TestDrawnNetworksSpanTheRange(t *testing.T) {
 	if len(networks) != 50 {
 		t.Fatalf("%d networks, want 50", len(networks))
 	}
-	plain := unfitted(table)
+	plain := Unverified(table)
 	var latencies []float64
 	seen := map[string]bool{}
 	for _, a := range networks {
@@ -163,7 +163,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		most = max(most, open-closed)
 		return steadyCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &closed}, nil
 	}
-	wholes, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, func(string) { steps++ })
+	wholes, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, Measured{}, func(string) { steps++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		}
 		return compile(a)
 	}
-	if _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, func(string) {}); err == nil || closed != 3 {
+	if _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, Measured{}, func(string) {}); err == nil || closed != 3 {
 		t.Errorf("error %v, %d closed", err, closed)
 	}
 }
@@ -215,7 +215,7 @@ func TestNetworksOfAllGroupsAreComparedWithOneSentinel(t *testing.T) {
 		}
 		return deviceCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &slower}, nil
 	}
-	wholes, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, func(string) {})
+	wholes, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, Measured{}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

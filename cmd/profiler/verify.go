@@ -3,9 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -116,9 +119,16 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 		return err
 	}
 	defer b.Finalize()
-	wholes, err := o.measure(ctx, b, table, networks, stderr)
+	file := &profiler.NetworksFile{
+		Table: profiler.Unverified(table).Identity(), Space: s.Fingerprint(), Resolution: s.Resolution, Drawn: len(networks), Policy: o.policy().Journal(),
+	}
+	measured := profiler.NetworksPath(path)
+	if err := goOn(measured, file, stderr); err != nil {
+		return err
+	}
+	wholes, err := o.measure(ctx, b, table, networks, file, measured, stderr)
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: nothing was stored; start again with: %s", exit.Interrupted{}, commandLine)
+		return exit.Interrupted{Continue: commandLine}
 	}
 	if err != nil {
 		return err
@@ -132,7 +142,28 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err := table.Write(path); err != nil {
 		return err
 	}
+	if err := os.Remove(measured); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: not needed any more, but cannot be removed: %w", measured, errors.Unwrap(err))
+	}
 	return tables.Write(stdout, o.format, verifyTables(table.Verification), newVerifyReport(table.Verification, wholes))
+}
+
+// goOn takes the networks that an earlier verification of the same kind, which was stopped, has measured. Those of another kind are
+// given up.
+func goOn(path string, file *profiler.NetworksFile, stderr io.Writer) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	earlier, err := profiler.ReadNetworks(path)
+	if err != nil {
+		return err
+	}
+	if !file.Continues(earlier) {
+		fmt.Fprintf(stderr, "warning: %s is of a verification of another table, or with other settings; starting anew\n", path)
+		return nil
+	}
+	file.Networks = earlier.Networks
+	return nil
 }
 
 // source is the space to draw from.
@@ -217,8 +248,8 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 	return b, nil
 }
 
-// measure measures the networks, beside the table's sentinel.
-func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, stderr io.Writer) ([]profiler.Whole, error) {
+// measure measures the networks that the file has not, beside the table's sentinel, and keeps it up to date at path.
+func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, error) {
 	policy := o.policy()
 	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: t.Batch, Seed: policy.Seed, DType: t.DType, Caches: t.Caches})
 	if err != nil {
@@ -245,7 +276,11 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 	}
 	bar := progress.New(stderr, "verifying", 2*len(networks))
 	defer bar.Done()
-	return profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, func(note string) { bar.Add(1, note) })
+	known := profiler.Measured{Networks: file.Networks, Save: func(all []profiler.NetworkRounds) error {
+		file.Networks = all
+		return file.Write(path)
+	}}
+	return profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
 }
 
 type verifyReport struct {

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"densenas/internal/exit"
 	"densenas/lut"
+	"densenas/profiler"
 )
 
 // smallSpace has a hundred networks that take microseconds.
@@ -163,6 +165,68 @@ func TestInterruptedVerifyStoresNothing(t *testing.T) {
 	after, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(before, after) || out.Len() > 0 {
 		t.Errorf("the table was changed, or something printed: %q, %v", out.String(), err)
+	}
+}
+
+// What an earlier verification has measured is taken as it is; of another one, it is measured anew.
+func TestStoppedVerifyGoesOn(t *testing.T) {
+	_, path, spaceFile := measured(t)
+	table, err := lut.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := verifyOptions{space: spaceFile, nets: 20, seed: 3, precision: 0.2, limit: 10 * time.Millisecond}
+	s, err := o.source(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks, err := profiler.DrawNetworks(table, s, o.nets, o.seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := profiler.NetworksFile{
+		Table: profiler.Unverified(table).Identity(), Space: s.Fingerprint(), Resolution: s.Resolution, Drawn: len(networks), Policy: o.policy().Journal(),
+	}
+	want := 0.0
+	for _, a := range networks {
+		sum, _, err := table.Network(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms := 20 * sum.MS
+		want = max(want, ms)
+		file.Networks = append(file.Networks, profiler.NetworkRounds{MediansMS: []float64{ms, ms, ms, ms, ms, ms}, SentinelMS: []float64{1, 1, 1, 1, 1, 1}})
+	}
+	measured := profiler.NetworksPath(path)
+	if err := file.Write(measured); err != nil {
+		t.Fatal(err)
+	}
+	verify := func(seed string) (slowest float64, warnings string) {
+		var out, messages bytes.Buffer
+		err := run(t.Context(), []string{"verify", path, "--space", spaceFile, "--nets", "20", "--seed", seed, "--precision", "0.2", "--limit", "10ms", "--format", "json"}, &out, &messages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report verifyReport
+		if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range report.Networks {
+			slowest = max(slowest, n.MeasuredMS)
+		}
+		return slowest, messages.String()
+	}
+	if slowest, _ := verify("3"); slowest != want {
+		t.Errorf("the slowest network takes %g ms, that of the file %g", slowest, want)
+	}
+	if _, err := os.Lstat(measured); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", measured, err)
+	}
+	if err := file.Write(measured); err != nil {
+		t.Fatal(err)
+	}
+	if slowest, warnings := verify("4"); slowest == want || !strings.Contains(warnings, "warning: "+measured) {
+		t.Errorf("with another seed the slowest network takes %g ms, and it says %q", slowest, warnings)
 	}
 }
 
