@@ -19,7 +19,7 @@ const (
 // maxNetworksFile bounds such a file, in bytes.
 const maxNetworksFile = 256 << 20
 
-// NetworksPath is where a verification keeps the networks that it has measured until it ends: a.networks.json beside a.lut.json.
+// NetworksPath is where a verification keeps the networks that it has measured: a.networks.json beside a.lut.json.
 func NetworksPath(table string) string {
 	return strings.TrimSuffix(table, ".lut.json") + ".networks.json"
 }
@@ -31,7 +31,7 @@ type NetworkRounds struct {
 	Noisy      bool      `json:"noisy,omitempty"`       // the time was used up before the interval was narrow enough
 }
 
-// NetworksFile holds the first of the networks that a verification draws, as far as they were measured when it was stopped.
+// NetworksFile holds the first of the networks that a verification draws, as far as they were measured: all, when it ended.
 type NetworksFile struct {
 	files.Header
 	Table      string          `json:"table"` // identity of the table without its verification

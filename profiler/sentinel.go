@@ -32,9 +32,20 @@ func SentinelOf(items []space.OpCount) (op space.Op, ok bool) {
 	return ops[len(ops)/2], true
 }
 
+// SentinelNetwork chooses the one of middling cost of networks, by their multiply-adds: it tells how steady the device is while
+// whole networks are measured. There has to be one.
+func SentinelNetwork(networks []*space.Architecture) *space.Architecture {
+	sorted := slices.SortedStableFunc(slices.Values(networks), func(a, b *space.Architecture) int {
+		return cmp.Compare(a.MultiplyAdds(), b.MultiplyAdds())
+	})
+	return sorted[len(sorted)/2]
+}
+
 const (
-	// checkLaps are timed at a check of the sentinel.
+	// checkLaps are timed at a check of the sentinel, after one that is not timed.
 	checkLaps = 3
+	// longLap is that of a sentinel which brings its data into the caches by itself, and of which one tells enough.
+	longLap = 5 * time.Millisecond
 	// checkEvery is how long turns go on within a round without a check.
 	checkEvery = 10 * time.Millisecond
 	// farOff is the deviation of the sentinel that its correction is not trusted beyond: operations do not all become slower by
@@ -82,8 +93,12 @@ func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest
 // check is the time of the sentinel now, in ms.
 func (w *watch) check(rest func()) (float64, error) {
 	rest()
-	if _, _, err := w.subject.lap(0); err != nil {
+	ms, took, err := w.subject.lap(0)
+	if err != nil {
 		return 0, err
+	}
+	if took >= longLap {
+		return rounded(ms), nil
 	}
 	// The mean, because a neighbour that shares the processor interrupts some laps and leaves others as they are.
 	total := 0.0

@@ -237,3 +237,17 @@ func TestInterleave(t *testing.T) {
 		t.Errorf("%d series, %d executables left open by the caller's leave", len(series), r.open)
 	}
 }
+
+func TestSentinelNetworkIsTheMiddlingOneInAnyOrder(t *testing.T) {
+	var networks []*space.Architecture
+	for _, width := range []float64{1, 0.25, 1.5, 0.5, 0.75} {
+		networks = append(networks, space.MobileNetV2(width, 96, 10))
+	}
+	want := networks[4].MultiplyAdds()
+	for range networks {
+		networks = append(networks[1:], networks[0])
+		if got := SentinelNetwork(networks).MultiplyAdds(); got != want {
+			t.Errorf("%d multiply-adds, want %d", got, want)
+		}
+	}
+}

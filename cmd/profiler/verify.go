@@ -142,14 +142,11 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err := table.Write(path); err != nil {
 		return err
 	}
-	if err := os.Remove(measured); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: not needed any more, but cannot be removed: %w", measured, errors.Unwrap(err))
-	}
 	return tables.Write(stdout, o.format, verifyTables(table.Verification), newVerifyReport(table.Verification, wholes))
 }
 
-// goOn takes the networks that an earlier verification of the same kind, which was stopped, has measured. Those of another kind are
-// given up.
+// goOn takes the networks that an earlier verification of the same kind, which was stopped, has measured. Those of another kind, or
+// of one that came to its end, are given up.
 func goOn(path string, file *profiler.NetworksFile, stderr io.Writer) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -162,7 +159,9 @@ func goOn(path string, file *profiler.NetworksFile, stderr io.Writer) error {
 		fmt.Fprintf(stderr, "warning: %s is of a verification of another table, or with other settings; starting anew\n", path)
 		return nil
 	}
-	file.Networks = earlier.Networks
+	if len(earlier.Networks) < earlier.Drawn {
+		file.Networks = earlier.Networks
+	}
 	return nil
 }
 
@@ -255,17 +254,6 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 	if err != nil {
 		return nil, err
 	}
-	var sentinel profiler.Call
-	if t.Sentinel != nil {
-		op, err := space.ParseKey(t.Sentinel.Key)
-		if err != nil {
-			return nil, err
-		}
-		if sentinel, _, err = runner.Op(ctx, op); err != nil {
-			return nil, fmt.Errorf("the sentinel %s: %w", t.Sentinel.Key, err)
-		}
-		defer sentinel.Close()
-	}
 	written := newLowerings(runner, t)
 	compile := func(a *space.Architecture) (profiler.Call, error) {
 		lowering, err := written.of(ctx, a)
@@ -273,6 +261,15 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 			return nil, err
 		}
 		return runner.Network(a, lowering)
+	}
+	var sentinel profiler.Call
+	if t.Sentinel != nil {
+		// A network and not the table's operation: what disturbs slows a short operation and a long network by different factors,
+		// and the level of both is left to the fit.
+		if sentinel, err = compile(profiler.SentinelNetwork(networks)); err != nil {
+			return nil, fmt.Errorf("the network that is the sentinel: %w", err)
+		}
+		defer sentinel.Close()
 	}
 	bar := progress.New(stderr, "verifying", 2*len(networks))
 	defer bar.Done()
