@@ -137,8 +137,8 @@ func (m *Measurement) Describes(e *lut.Entry) bool { return m.Summary.describes(
 
 func (s Summary) describes(e *lut.Entry) bool {
 	const rounding = 1e-9
-	scale := e.MedianMS / s.MedianMS
-	return s.Count == e.Count && s.Rounds == e.Rounds && math.Abs(s.LowMS*scale-e.LowMS) <= rounding*e.MedianMS && math.Abs(s.HighMS*scale-e.HighMS) <= rounding*e.MedianMS
+	near := func(ms, of float64) bool { return math.Abs(ms/s.MedianMS-of/e.MedianMS) <= rounding }
+	return s.Count == e.Count && s.Rounds == e.Rounds && near(s.P10MS, e.P10MS) && near(s.P90MS, e.P90MS) && near(s.MinMS, e.MinMS)
 }
 
 // reference is the median of the sentinel's times over the run, in ms; 0 without any.

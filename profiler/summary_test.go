@@ -54,3 +54,21 @@ func TestIntervalCovers(t *testing.T) {
 		t.Errorf("%.3f of the intervals hold the median, want at least 0.95", share)
 	}
 }
+
+func TestCorrectionsWidenIntervals(t *testing.T) {
+	s := Summary{MedianMS: 10, LowMS: 9.9, HighMS: 10.1, MADMS: 1, P10MS: 9, P90MS: 12, MinMS: 8}
+	if got := s.scaled(1); got != s {
+		t.Errorf("without a correction: %+v", got)
+	}
+	share := func(s Summary) float64 { return (s.HighMS - s.LowMS) / 2 / s.MedianMS }
+	for _, by := range []float64{0.5, 0.8, 0.99, 1.01, 1.3, 2} {
+		got := s.scaled(by)
+		if got.MedianMS != 10*by || got.P90MS != 12*by || got.LowMS <= 0 {
+			t.Errorf("%g: %+v", by, got)
+		}
+		// The correction's share and that of the rounds, which are independent.
+		if want := math.Hypot(0.01, uncertainCorrection*math.Log(by)); math.Abs(share(got)-want) > 0.03*want {
+			t.Errorf("%g: half-width %g, want about %g", by, share(got), want)
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // Flags of entries.
 const (
-	// Noisy: the time was used up before the interval was narrow enough.
+	// Noisy: the interval is wider than asked for.
 	Noisy = "noisy"
 	// Throttled: the device was far slower than over the rest of the run, as its sentinel shows.
 	Throttled = "throttled"
@@ -94,7 +94,7 @@ func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
 	}
 	for _, m := range l.Measurements() {
 		entry := m.entry()
-		if m.Noisy {
+		if m.Noisy || (m.HighMS-m.LowMS)/2 > s.Policy.Precision*m.MedianMS {
 			entry.Flags = append(entry.Flags, Noisy)
 		}
 		if m.Throttled || t.Sentinel != nil && m.slow(t.Sentinel.MedianMS) {
@@ -108,7 +108,7 @@ func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
 	}
 }
 
-func (m Measurement) entry() lut.Entry {
+func (m *Measurement) entry() lut.Entry {
 	return lut.Entry{
 		Key: m.Op.Key(), MedianMS: m.MedianMS, LowMS: m.LowMS, HighMS: m.HighMS, MADMS: m.MADMS, P10MS: m.P10MS, P90MS: m.P90MS, MinMS: m.MinMS,
 		Count: m.Count, Rounds: m.Summary.Rounds, MultiplyAdds: m.Op.MultiplyAdds(), Lowering: m.Lowering,
