@@ -1,0 +1,111 @@
+package onnxruntime_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"densenas/internal/exit"
+	"densenas/internal/onnx"
+	"densenas/internal/onnxruntime"
+	"densenas/internal/onnxruntime/library"
+	"densenas/internal/onnxruntime/onnxruntimetest"
+)
+
+// sum is a model that adds a weight to an input of any number of rows.
+func sum(t *testing.T) []byte {
+	t.Helper()
+	rows := onnx.Dim{Name: "rows"}
+	m := onnx.Model{Producer: "test", Opset: 17, Graph: onnx.Graph{
+		Name:    "sum",
+		Inputs:  []onnx.Value{{Name: "x", Dims: []onnx.Dim{rows, {Size: 2}}}},
+		Outputs: []onnx.Value{{Name: "y", Dims: []onnx.Dim{rows, {Size: 2}}}},
+		Weights: []onnx.Tensor{{Name: "w", Dims: []int{2}, Data: []float32{10, 20}}},
+		Nodes:   []onnx.Node{{Name: "add", Operator: "Add", Inputs: []string{"x", "w"}, Outputs: []string{"y"}}},
+	}}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestRun(t *testing.T) {
+	r := onnxruntimetest.Open(t)
+	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(r.Version) || !filepath.IsAbs(r.Path) {
+		t.Errorf("version %q, path %q", r.Version, r.Path)
+	}
+	s, err := r.Load(sum(t), onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for rows := 1; rows < 4; rows++ {
+		x := onnxruntime.Tensor{Dims: []int{rows, 2}, Data: slices.Repeat([]float32{1, 2}, rows)}
+		y, err := s.Run(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(y) != 1 || !slices.Equal(y[0].Dims, x.Dims) || !slices.Equal(y[0].Data, slices.Repeat([]float32{11, 22}, rows)) {
+			t.Errorf("%d rows: %v", rows, y)
+		}
+	}
+	for name, x := range map[string]onnxruntime.Tensor{
+		"too few values":   {Dims: []int{2, 2}, Data: []float32{1, 2, 3}},
+		"no dimensions":    {Data: []float32{1}},
+		"no rows":          {Dims: []int{0, 2}},
+		"too many columns": {Dims: []int{1, 3}, Data: []float32{1, 2, 3}},
+	} {
+		if _, err := s.Run(x); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRefusesWhatIsNoModel(t *testing.T) {
+	r := onnxruntimetest.Open(t)
+	good := onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}}
+	for name, c := range map[string]struct {
+		model   []byte
+		options onnxruntime.Options
+	}{
+		"nothing":     {nil, good},
+		"other bytes": {[]byte("no model"), good},
+		"cut off":     {sum(t)[:40], good},
+		"no names":    {sum(t), onnxruntime.Options{}},
+	} {
+		if _, err := r.Load(c.model, c.options); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOneLibraryPerProcess(t *testing.T) {
+	r := onnxruntimetest.Open(t)
+	again, err := onnxruntime.Open(r.Path)
+	if err != nil || again != r {
+		t.Errorf("opened again: %v, %v", again, err)
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("no library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := onnxruntime.Open(other); err == nil || !strings.Contains(err.Error(), r.Path) {
+		t.Errorf("another library: %v", err)
+	}
+}
+
+func TestMissingLibrary(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "none")
+	t.Setenv(library.Variable, absent)
+	for _, path := range []string{"", absent} {
+		_, err := onnxruntime.Open(path)
+		if !errors.Is(err, onnxruntime.ErrMissing) || exit.Code(err) != exit.CodeBadInput {
+			t.Errorf("%q: code %d, %v", path, exit.Code(err), err)
+		}
+	}
+}
