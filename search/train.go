@@ -42,8 +42,8 @@ const normMomentum = 0.1
 type Trained struct {
 	// Train sums up the last epoch, Test the whole test part.
 	Train, Test Sums
-	// Folded are the parameters of the inference form, by layer.
-	Folded [][][]float32
+	// Weights of the layers, batch norm kept.
+	Weights []network.Weights
 }
 
 // Train trains a on data from scratch as one compiled graph and evaluates it on the test images, the last and smaller
@@ -86,10 +86,14 @@ func Train(ctx context.Context, b compute.Backend, a *space.Architecture, data *
 			return nil, err
 		}
 	}
-	if out.Folded, err = t.Folded(); err != nil {
+	if out.Weights, err = t.Weights(); err != nil {
 		return nil, err
 	}
-	out.Test, err = Evaluate(ctx, b, a, data, o.Batch, o.Lowering, out.Folded)
+	folded, err := network.Fold(a, out.Weights)
+	if err != nil {
+		return nil, err
+	}
+	out.Test, err = Evaluate(ctx, b, a, data, o.Batch, o.Lowering, folded)
 	return out, err
 }
 

@@ -49,16 +49,17 @@ func group[T any](flat []T, sizes []int) [][]T {
 	return out
 }
 
-// Evaluator runs a trained architecture on batches of a fixed size.
+// Evaluator runs a trained architecture on batches of a fixed size. What it computes is compiled when it is first asked for.
 type Evaluator struct {
 	backend compute.Backend
 	ops     []space.Op
 	batch   int
 	params  []*tensors.Tensor
 	exec    *Exec
+	logits  *Exec
 }
 
-// NewEvaluator compiles a at the given batch with folded parameters, for each layer the flat values of its
+// NewEvaluator makes one of a at the given batch with folded parameters, for each layer the flat values of its
 // [op.InferenceParameters].
 func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch int, folded [][][]float32) (*Evaluator, error) {
 	e := &Evaluator{backend: b, ops: a.Ops(), batch: batch}
@@ -92,6 +93,9 @@ func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch in
 		loss, correct, _ := op.CrossEntropy(logits, in[1], in[2], 0)
 		return []*Node{loss, correct}
 	})
+	if err == nil {
+		e.logits, err = NewExec(b, func(in []*Node) *Node { return Inference(a, l, in[0], group(in[1:], sizes)) })
+	}
 	if err != nil {
 		e.Finalize()
 		return nil, err
@@ -114,11 +118,32 @@ func (e *Evaluator) Evaluate(b supernet.Batch) (supernet.Result, error) {
 	return result(out), nil
 }
 
+// Logits returns what the network computes of a batch of images, [batch, resolution, resolution, channels] flat: [batch, classes].
+func (e *Evaluator) Logits(images []float32) ([]float32, error) {
+	stem := e.ops[0]
+	if want := e.batch * stem.Resolution * stem.Resolution * stem.In; len(images) != want {
+		return nil, fmt.Errorf("a batch of %d values, want %d", len(images), want)
+	}
+	x, err := device.Upload(e.backend, images, e.batch, stem.Resolution, stem.Resolution, stem.In)
+	if err != nil {
+		return nil, err
+	}
+	defer device.Free(x)
+	out, err := e.logits.Call(device.Arguments([]*tensors.Tensor{x}, e.params)...)
+	if err != nil {
+		return nil, fmt.Errorf("evaluating: %w", err)
+	}
+	defer device.Free(out...)
+	return tensors.CopyFlatData[float32](out[0])
+}
+
 // Finalize frees all device memory.
 func (e *Evaluator) Finalize() {
 	device.Free(e.params...)
-	if e.exec != nil {
-		e.exec.Finalize()
+	for _, exec := range []*Exec{e.exec, e.logits} {
+		if exec != nil {
+			exec.Finalize()
+		}
 	}
 }
 

@@ -82,10 +82,22 @@ func TestInferenceChainsTheOperations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			e, err := NewEvaluator(b.Backend, a, l, batch, folded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Finalize()
+			evaluated, err := e.Logits(images)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i := range want {
-				if math.Abs(float64(got[i]-want[i])) > 1e-5*(1+math.Abs(float64(want[i]))) {
-					t.Errorf("%s: logit %d is %g, one after the other %g", name, i, got[i], want[i])
+				if math.Abs(float64(got[i]-want[i])) > 1e-5*(1+math.Abs(float64(want[i]))) || evaluated[i] != got[i] {
+					t.Errorf("%s: logit %d is %g, by the evaluator %g, one after the other %g", name, i, got[i], evaluated[i], want[i])
 				}
+			}
+			if _, err := e.Logits(images[1:]); err == nil {
+				t.Errorf("%s: too few images were taken", name)
 			}
 		}
 	})

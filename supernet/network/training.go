@@ -136,34 +136,50 @@ func (t *Trainer) Step(b supernet.Batch, rate float64) (supernet.Result, error) 
 	return result(out), nil
 }
 
-// Folded returns the parameters of the inference form, batch norm folded with its running statistics: for each layer the
-// flat values of its [op.InferenceParameters].
-func (t *Trainer) Folded() ([][][]float32, error) {
-	var out [][][]float32
+// Weights are one layer's of a trained network, batch norm kept.
+type Weights struct {
+	// Params are the flat values of the layer's [op.TrainingParameters] with affine batch norm.
+	Params [][]float32
+	// Statistics are batch norm's running statistics, packed as [op.Statistics] describes; nil without batch norm.
+	Statistics []float32
+}
+
+// Weights returns the layers' weights.
+func (t *Trainer) Weights() ([]Weights, error) {
+	out := make([]Weights, len(t.ops))
 	param, norm := 0, 0
-	for _, o := range t.ops {
-		var params [][]float32
+	for i, o := range t.ops {
 		for range op.TrainingParameters(o, true) {
 			v, err := tensors.CopyFlatData[float32](t.params[param])
 			if err != nil {
 				return nil, err
 			}
-			params = append(params, v)
+			out[i].Params = append(out[i].Params, v)
 			param++
 		}
-		var running []float32
 		if op.StatisticsSize(o) > 0 {
 			var err error
-			if running, err = tensors.CopyFlatData[float32](t.running[norm]); err != nil {
+			if out[i].Statistics, err = tensors.CopyFlatData[float32](t.running[norm]); err != nil {
 				return nil, err
 			}
 			norm++
 		}
-		folded, err := op.Fold(o, params, running)
-		if err != nil {
-			return nil, err
+	}
+	return out, nil
+}
+
+// Fold folds the layers' batch norm with its running statistics: for each of a's layers the flat values of its
+// [op.InferenceParameters].
+func Fold(a *space.Architecture, weights []Weights) ([][][]float32, error) {
+	if len(weights) != len(a.Layers) {
+		return nil, fmt.Errorf("weights of %d layers, the architecture has %d", len(weights), len(a.Layers))
+	}
+	out := make([][][]float32, len(weights))
+	for i, o := range a.Ops() {
+		var err error
+		if out[i], err = op.Fold(o, weights[i].Params, weights[i].Statistics); err != nil {
+			return nil, fmt.Errorf("layer %d: %w", i, err)
 		}
-		out = append(out, folded)
 	}
 	return out, nil
 }

@@ -40,7 +40,11 @@ func TestTrainerLearnsAndFolds(t *testing.T) {
 		if last.Loss > first.Loss/3 || last.Correct < 9*size/10 {
 			t.Errorf("loss went from %.3f to %.3f with %d of %d correct", first.Loss, last.Loss, last.Correct, size)
 		}
-		folded, err := trainer.Folded()
+		weights, err := trainer.Weights()
+		if err != nil {
+			t.Fatal(err)
+		}
+		folded, err := Fold(a, weights)
 		if err != nil {
 			t.Fatal(err)
 		}
