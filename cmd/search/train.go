@@ -13,12 +13,11 @@ import (
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
-	"densenas/internal/safetensors"
 	"densenas/internal/tables"
 	"densenas/search"
 	"densenas/search/dataset"
+	"densenas/search/weights"
 	"densenas/supernet/lowering"
-	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
@@ -56,7 +55,7 @@ func (o *trainOptions) AddFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights and data order")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	f.Var(&o.Format, "format", tables.FormatUsage)
-	f.StringVarP(&o.Output, "output", "o", "", "file for the trained weights, batch norm folded: FILE.safetensors")
+	f.StringVarP(&o.Output, "output", "o", "", "file for the trained weights, FILE.safetensors; search export takes it")
 }
 
 func (o *trainOptions) Validate() error {
@@ -161,7 +160,8 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		fmt.Fprintf(stderr, "the choice of lowerings could not be kept for the next run: %v\n", err)
 	}
 	if o.Output != "" {
-		if err := writeWeights(o.Output, a, trained.Folded); err != nil {
+		w := weights.Trained{Architecture: a, Preprocessing: data.Preprocessing(), Layers: trained.Weights}
+		if err := w.Write(o.Output); err != nil {
 			return err
 		}
 	}
@@ -174,15 +174,4 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 			{"test", strconv.Itoa(r.TestImages), fmt.Sprintf("%.4f", r.TestLoss), fmt.Sprintf("%.2f %%", 100*r.TestAccuracy)},
 		},
 	}}, r)
-}
-
-// writeWeights writes the folded weights, named by layer.
-func writeWeights(path string, a *space.Architecture, folded [][][]float32) error {
-	f := safetensors.File{Metadata: map[string]string{"kind": "densenas.weights", "schema_version": "1"}}
-	for i, o := range a.Ops() {
-		for k, p := range op.InferenceParameters(o) {
-			f.Tensors = append(f.Tensors, safetensors.Tensor{Name: fmt.Sprintf("layer%d/%s", i, p.Name), Dims: p.Dims, Data: folded[i][k]})
-		}
-	}
-	return safetensors.Write(path, f)
 }

@@ -6,13 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"densenas/internal/exit"
-	"densenas/internal/safetensors"
 	"densenas/search/rundir"
-	"densenas/supernet/op"
+	"densenas/search/weights"
 	"densenas/supernet/space"
 )
 
@@ -20,9 +20,9 @@ func TestTrainWhatARunDerived(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
 	succeed(t, f.args(folder, "--epochs", "2")...)
-	arch, weights := filepath.Join(folder, rundir.ArchitectureFile), filepath.Join(t.TempDir(), "w.safetensors")
+	arch, path := filepath.Join(folder, rundir.ArchitectureFile), filepath.Join(t.TempDir(), "w.safetensors")
 	args := []string{"train", "--arch", arch, "--data", f.data, "--epochs", "20", "--batch", "8", "--rate", "0.1", "--backend", "go", "--format", "json"}
-	stdout, _ := succeed(t, append(args, "-o", weights)...)
+	stdout, _ := succeed(t, append(args, "-o", path)...)
 	var result trainResult
 	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
 		t.Fatalf("%s: %v", stdout, err)
@@ -39,16 +39,12 @@ func TestTrainWhatARunDerived(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := safetensors.Read(weights)
+	file, err := weights.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want int
-	for _, o := range a.Ops() {
-		want += len(op.InferenceParameters(o))
-	}
-	if len(file.Tensors) != want || file.Metadata["kind"] != "densenas.weights" {
-		t.Errorf("%d tensors of kind %q, want %d", len(file.Tensors), file.Metadata["kind"], want)
+	if got, want := file.Architecture.Ops(), a.Ops(); !slices.Equal(got, want) || !slices.Equal(file.Preprocessing.Classes, []string{"blue", "green", "red"}) {
+		t.Errorf("the weights are of %v with the classes %v, want %v", got, file.Preprocessing.Classes, want)
 	}
 
 	text, _ := succeed(t, "train", "--arch", arch, "--data", f.data, "--epochs", "1", "--batch", "8", "--backend", "go")

@@ -59,10 +59,11 @@ func ReadArchitecture(path string) (*Architecture, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseArchitecture(path, data)
+	return ParseArchitecture(path, data)
 }
 
-func parseArchitecture(name string, data []byte) (*Architecture, error) {
+// ParseArchitecture is [ReadArchitecture] of a file's content; name is what errors call it.
+func ParseArchitecture(name string, data []byte) (*Architecture, error) {
 	var a *Architecture
 	var err error
 	text := bytes.TrimSpace(data)

@@ -200,7 +200,7 @@ func TestReadArchitectureRefuses(t *testing.T) {
 		if text == file {
 			t.Fatalf("%q is not in the file", c.old)
 		}
-		_, err := parseArchitecture("bad.arch.json", []byte(text))
+		_, err := ParseArchitecture("bad.arch.json", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), c.message) || !strings.HasPrefix(err.Error(), "bad.arch.json:") || exit.Code(err) != 2 {
 			t.Errorf("%q gave %v, want %q", c.new, err, c.message)
 		}
@@ -212,12 +212,12 @@ func TestReadArchitectureRefuses(t *testing.T) {
 		"\ufeff" + file:       "begins with a byte order mark; save it as UTF-8 without one",
 		"\ufeff[[32, 16]]":    "begins with a byte order mark",
 	} {
-		_, err := parseArchitecture("bad.arch.json", []byte(text))
+		_, err := ParseArchitecture("bad.arch.json", []byte(text))
 		if err == nil || !strings.HasPrefix(err.Error(), "bad.arch.json: "+message) || exit.Code(err) != 2 {
 			t.Errorf("%.20q gave %v, want %q", text, err, message)
 		}
 	}
-	_, err = parseArchitecture("cut.arch.json", data[:len(data)/2])
+	_, err = ParseArchitecture("cut.arch.json", data[:len(data)/2])
 	if err == nil || exit.Code(err) != 2 {
 		t.Errorf("a truncated file gave %v", err)
 	}
@@ -267,7 +267,7 @@ func FuzzParseArchitecture(f *testing.F) {
 	}
 	f.Add([]byte(`{"kind":"densenas.arch","schema_version":1,"resolution":1,"channels":1,"classes":1,"layers":[{"op":"stem","in":-1,"out":0}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := parseArchitecture("fuzz", data)
+		a, err := ParseArchitecture("fuzz", data)
 		if err != nil {
 			if exit.Code(err) != 2 || !strings.HasPrefix(err.Error(), "fuzz:") {
 				t.Errorf("the error %q is not bad input or does not name the file", err)
@@ -281,7 +281,7 @@ func FuzzParseArchitecture(f *testing.F) {
 		if err := writeJSON(&b, a); err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseArchitecture("again", b.Bytes())
+		again, err := ParseArchitecture("again", b.Bytes())
 		if err != nil {
 			t.Fatalf("written as %s: %v", b.Bytes(), err)
 		}
