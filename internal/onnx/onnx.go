@@ -113,6 +113,17 @@ func Fixed(sizes ...int) []Dim {
 	return dims
 }
 
+// String is the attribute as "pads=[1 1 1 1]".
+func (a Attribute) String() string {
+	switch a.kind {
+	case kindFloat:
+		return fmt.Sprintf("%s=%g", a.name, a.f)
+	case kindInt:
+		return fmt.Sprintf("%s=%d", a.name, a.ints[0])
+	}
+	return fmt.Sprintf("%s=%v", a.name, a.ints)
+}
+
 const (
 	elementFloat = 1 // TensorProto.DataType
 	maxModel     = math.MaxInt32
