@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"densenas/internal/onnxruntime"
+	"densenas/internal/onnxruntime/library"
 )
 
 // Require is the environment variable that, when not empty, makes a missing library a failure instead of a skipped test.
@@ -24,5 +25,7 @@ func Open(t testing.TB) *onnxruntime.Runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A test that moves the home folder still finds it.
+	t.Setenv(library.Variable, runtime.Path)
 	return runtime
 }
