@@ -1,7 +1,7 @@
 # `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist demo test bench lint xla clean
+.PHONY: help build dist demo test bench lint xla onnxruntime clean
 
 GO ?= go
 export GO
@@ -27,7 +27,7 @@ RACE := ./internal/... ./profiler ./cmd/profiler ./search/dataset/...
 RACE_FLAGS := -race -gcflags=all=-d=checkptr=0 -short
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/profiler, bin/search and bin/report
 ifneq ($(CGO),1)
@@ -45,7 +45,7 @@ test: lint ## Vet, lint and test, then say what was skipped
 	$(if $(CI),DENSENAS_REQUIRE_XLA=1) $(GO) run ./internal/testreport $(TAGS) ./...
 ifeq ($(CGO),1)
 	CGO_ENABLED=0 $(GO) build -tags noxla ./...
-	CGO_ENABLED=0 $(GO) run ./internal/testreport -tags noxla ./internal/backends/... ./cmd/profiler
+	CGO_ENABLED=0 $(GO) run ./internal/testreport -tags noxla ./internal/backends/... ./internal/onnxruntime ./cmd/profiler
 	$(GO) run ./internal/testreport $(RACE_FLAGS) $(RACE)
 endif
 	$(if $(CI),@sh scripts/dist_test.sh)
@@ -67,6 +67,12 @@ ifneq ($(CGO),1)
 	@echo "no C compiler: the XLA backend cannot be built, so its plugin is of no use; install gcc or clang first" >&2; exit 1
 endif
 	@sh scripts/xla.sh cpu
+
+onnxruntime: ## Get the library of ONNX Runtime, once per user
+ifneq ($(CGO),1)
+	@echo "no C compiler: ONNX Runtime cannot be reached, so its library is of no use; install gcc or clang first" >&2; exit 1
+endif
+	@sh scripts/onnxruntime.sh
 
 clean: ## Remove what build, dist and demo made
 	rm -rf bin dist demo

@@ -83,17 +83,13 @@ func (a *agreement) ok() bool { return a.difference <= checkTolerance && a.other
 // check runs the model in ONNX Runtime and compares it with our inference. It returns what to say of it, or, where it is
 // skipped, says why on standard error. RunData are the images of the run, empty where there is none.
 func (o *exportOptions) check(ctx context.Context, model []byte, trained *weights.Trained, folded [][][]float32, runData string, stderr io.Writer) (string, error) {
-	library, err := onnxruntime.Find(o.ONNXRuntime)
+	runtime, err := onnxruntime.Open(o.ONNXRuntime)
+	if err != nil && o.ONNXRuntime != "" {
+		return "", err
+	}
 	if err != nil {
-		if o.ONNXRuntime != "" || !errors.Is(err, onnxruntime.ErrMissing) {
-			return "", err
-		}
 		fmt.Fprintf(stderr, "the file is not checked in ONNX Runtime: %v\n", err)
 		return "not checked", nil
-	}
-	runtime, err := onnxruntime.Open(library)
-	if err != nil {
-		return "", err
 	}
 	session, err := runtime.Load(model, onnxruntime.Options{Inputs: []string{export.Input}, Outputs: []string{export.Logits}})
 	if err != nil {

@@ -38,7 +38,7 @@ func load(path string) (*Runtime, error) {
 	ort.SetSharedLibraryPath(path)
 	// Errors come back as errors; its remarks on the machine are of no use.
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
-		return nil, exit.BadInput("ONNX Runtime cannot be loaded from %s: %s; get it by `make onnxruntime`", path, exit.OneLine(err.Error()))
+		return nil, exit.BadInput("ONNX Runtime cannot be loaded from %s: %s; name a library of version 1.24 or newer, as `make onnxruntime` gets one", path, exit.OneLine(err.Error()))
 	}
 	loaded = &Runtime{Path: path, Version: ort.GetVersion()}
 	return loaded, nil

@@ -6,7 +6,6 @@
 package onnxruntime
 
 import (
-	"errors"
 	"fmt"
 
 	"densenas/internal/exit"
@@ -35,24 +34,21 @@ type Tensor struct {
 	Data []float32
 }
 
-// ErrMissing is what errors wrap where there is no ONNX Runtime to open: the program has none, or no library was found.
-var ErrMissing = errors.New("ONNX Runtime is not there")
-
 // Find returns the library that [Open] would load for path: the file of that name, or where it is empty the one that package
 // library finds. It loads nothing. A library that is not there is bad input that says how to get it.
 func Find(path string) (string, error) {
 	if missing := missing(); missing != "" {
-		return "", exit.BadInput("%w: %s; build with cgo and without the tag noonnxruntime, on Linux or macOS", ErrMissing, missing)
+		return "", exit.BadInput("ONNX Runtime is not there: %s; build with cgo and without the tag noonnxruntime, on Linux or macOS", missing)
 	}
 	if path != "" {
 		if err := library.CheckFile(path); err != nil {
-			return "", exit.BadInput("%w: %w; name ONNX Runtime's library, or get it by `make onnxruntime`", ErrMissing, err)
+			return "", exit.BadInput("ONNX Runtime is not there: %w; name its library, or get it by `make onnxruntime`", err)
 		}
 		return path, nil
 	}
 	path, err := library.Find()
 	if err != nil {
-		return "", exit.BadInput("%w: %w; get it by `make onnxruntime`, or name one by %s", ErrMissing, err, library.Variable)
+		return "", exit.BadInput("ONNX Runtime is not there: %w; get it by `make onnxruntime`, or name its library by %s", err, library.Variable)
 	}
 	return path, nil
 }

@@ -22,12 +22,15 @@ var fileName = map[string]*regexp.Regexp{
 	"":       regexp.MustCompile(`^libonnxruntime\.so((?:\.\d+)*)$`),
 }
 
+// oldest is the first version whose interface is the one that programs are built for.
+var oldest = []int{1, 24}
+
 // loaders are the folders of a distribution's own libraries, by processor.
 var loaders = map[string]string{"amd64": "/usr/lib/x86_64-linux-gnu", "arm64": "/usr/lib/aarch64-linux-gnu"}
 
 // Find looks for the library: the file that DENSENAS_ONNXRUNTIME names, where it is set; else in the user's own folder
 // ([Folder]), in the absolute folders of LD_LIBRARY_PATH (DYLD_LIBRARY_PATH on macOS), and in the system's. In a folder a newer
-// version precedes an older one, and a name without a version comes last.
+// version precedes an older one, and one that nobody knows comes last. Versions below 1.24 are passed over.
 func Find() (string, error) {
 	if path, set := os.LookupEnv(Variable); set {
 		if err := CheckFile(path); err != nil {
@@ -46,12 +49,15 @@ func Find() (string, error) {
 		}
 		best, bestVersion := "", []int(nil)
 		for _, entry := range entries {
-			match := pattern.FindStringSubmatch(entry.Name())
 			path := filepath.Join(folder, entry.Name())
-			if match == nil || CheckFile(path) != nil {
+			if !pattern.MatchString(entry.Name()) || CheckFile(path) != nil {
 				continue
 			}
-			if version := parseVersion(match[1]); best == "" || slices.Compare(version, bestVersion) > 0 {
+			version := versionOf(path, pattern)
+			if version != nil && slices.Compare(version, oldest) < 0 {
+				continue
+			}
+			if best == "" || slices.Compare(version, bestVersion) > 0 {
 				best, bestVersion = path, version
 			}
 		}
@@ -59,18 +65,35 @@ func Find() (string, error) {
 			return best, nil
 		}
 	}
-	return "", fmt.Errorf("no library of ONNX Runtime in %s or the system's folders", Folder(runtime.GOOS, runtime.GOARCH))
+	return "", fmt.Errorf("no library of ONNX Runtime from version 1.24 on in %s or the system's folders", Folder(runtime.GOOS, runtime.GOARCH))
 }
 
-// parseVersion splits ".1.32.0" into numbers.
-func parseVersion(text string) []int {
-	var numbers []int
-	for part := range strings.SplitSeq(strings.TrimPrefix(text, "."), ".") {
-		if number, err := strconv.Atoi(part); err == nil {
+// versionOf takes the version out of the name of a file, or of what it links to; nil where neither has one.
+func versionOf(path string, pattern *regexp.Regexp) []int {
+	for _, path := range []string{path, resolve(path)} {
+		match := pattern.FindStringSubmatch(filepath.Base(path))
+		if match == nil || match[1] == "" {
+			continue
+		}
+		var numbers []int
+		for part := range strings.SplitSeq(match[1][1:], ".") {
+			number, err := strconv.Atoi(part)
+			if err != nil {
+				return nil // too large for a number
+			}
 			numbers = append(numbers, number)
 		}
+		return numbers
 	}
-	return numbers
+	return nil
+}
+
+// resolve follows links.
+func resolve(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return path
 }
 
 // Folder is the user's own folder for the library of a system and processor, as Go names them; empty where the user has no home

@@ -42,7 +42,7 @@ func TestFindOrder(t *testing.T) {
 	if path, err := Find(); err != nil || path != filepath.Join(listed, file("")) {
 		t.Errorf("in a listed folder: %q, %v", path, err)
 	}
-	write(t, listed, file(".1.9.0"), file(".1.32.0"), file(".1.32"))
+	write(t, listed, file(".1.9.0"), file(".1.32.0"), file(".1.32"), file(".99999999999999999999"))
 	if path, err := Find(); err != nil || path != filepath.Join(listed, file(".1.32.0")) {
 		t.Errorf("of several versions: %q, %v", path, err)
 	}
@@ -50,8 +50,15 @@ func TestFindOrder(t *testing.T) {
 	if !strings.HasPrefix(own, home) {
 		t.Fatalf("own folder %s is not in %s", own, home)
 	}
-	write(t, own, file(".1.2.0"))
-	if path, err := Find(); err != nil || path != filepath.Join(own, file(".1.2.0")) {
+	write(t, own, file(".1.23.9"))
+	if err := os.Symlink(file(".1.23.9"), filepath.Join(own, file(""))); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := Find(); err != nil || path != filepath.Join(listed, file(".1.32.0")) {
+		t.Errorf("with one of the user's that is too old: %q, %v", path, err)
+	}
+	write(t, own, file(".1.24.0"))
+	if path, err := Find(); err != nil || path != filepath.Join(own, file(".1.24.0")) {
 		t.Errorf("with one of the user's: %q, %v", path, err)
 	}
 	named := filepath.Join(home, "any.name")
