@@ -74,8 +74,8 @@ func (o *exportOptions) Validate() error {
 		return exit.BadInput("no file to write: give -o FILE")
 	case o.Batch != 0 && o.Format != formatONNX:
 		return exit.BadInput("--batch is of ONNX files alone; leave it out, or choose --format %s", formatONNX)
-	case o.Batch < 0 || o.Batch > 65536:
-		return exit.BadInput("--batch is %d, allowed is 1 to 65536, or 0 for any", o.Batch)
+	case o.Batch < 0 || o.Batch > 4096:
+		return exit.BadInput("--batch is %d, allowed is 1 to 4096, or 0 for any", o.Batch)
 	case o.Images < 1 || o.Images > 1e9:
 		return exit.BadInput("--images is %d, allowed is 1 to 1000000000", o.Images)
 	}
