@@ -280,10 +280,15 @@ func (s *Search) weightStep(b supernet.Batch, rate float64) (supernet.Result, er
 
 func (s *Search) architectureStep(b supernet.Batch) (supernet.Result, error) {
 	var choice *supernet.Choice
-	p := s.state.Parameters
-	if err := s.random(func(r *rand.Rand) { choice = Pairs(s.Space, p, r) }); err != nil {
+	if err := s.random(func(r *rand.Rand) { choice = Pairs(s.Space, s.state.Parameters, r) }); err != nil {
 		return supernet.Result{}, err
 	}
+	return s.architectureStepOf(b, choice)
+}
+
+// architectureStepOf moves the logits by what the engine says of a choice.
+func (s *Search) architectureStepOf(b supernet.Batch, choice *supernet.Choice) (supernet.Result, error) {
+	p := s.state.Parameters
 	result, products, err := s.Engine.ArchitectureStep(b, choice)
 	if err != nil {
 		return result, err
