@@ -4,7 +4,6 @@ import (
 	"math"
 	"testing"
 
-	"densenas/internal/backends"
 	"densenas/internal/backends/backendstest"
 	"densenas/internal/torchgolden"
 	"densenas/search/objective"
@@ -12,53 +11,51 @@ import (
 )
 
 // TestArchitectureStepsAgreeWithPyTorch runs the architecture steps of the golden file on the super network: the gradient of
-// every logit, cost included, and the logits behind Adam and rescaling.
+// every logit, cost included, and the logits behind Adam and rescaling. Package supernet holds what the network computes, on XLA too.
 func TestArchitectureStepsAgreeWithPyTorch(t *testing.T) {
-	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		g, trained := torchgolden.Read(t)
-		logits := func(l torchgolden.Logits) *space.Parameters {
-			return &space.Parameters{Space: trained.Name, Beta: l.Beta, AlphaHead: l.AlphaHead, AlphaStack: l.AlphaStack}
-		}
-		costs := &objective.Costs{
-			Space: trained, StemAndFirst: g.Costs.StemAndFirstMS, Head: append([][][]float64{nil}, g.Costs.HeadMS...),
-			Stack: append([][][]float64{nil}, g.Costs.StackMS...), Final: g.Costs.FinalMS, Classifier: g.Costs.ClassifierMS, Call: g.Costs.CallMS,
-		}
-		o := good()
-		o.Base, o.Factor, o.TargetMS = g.Base, g.Factor, 0
-		o.Adam = AdamOptions{Rate: g.Adam.Rate, Beta1: g.Adam.Beta1, Beta2: g.Adam.Beta2, WeightDecay: g.Adam.WeightDecay}
-		s := &Search{Space: trained, Costs: costs, Engine: g.Network(t, b.Backend, trained), Options: o}
-		if err := s.Start(); err != nil {
-			t.Fatal(err)
-		}
-		s.state.Parameters = clone(logits(g.Logits))
-		for _, step := range g.ArchitectureSteps {
-			torchgolden.Compare(t, "cost", []float64{s.expected()}, []float64{step.CostMS})
-			choice := step.Choice.Of()
-			mix(choice, s.state.Parameters)
-			for i, picks := range picksOf(choice) {
-				for k, pick := range picks {
-					if want := picksOf(step.Choice.Of())[i][k].Weight; math.Abs(pick.Weight-want) > 1e-5 {
-						t.Errorf("layer %d: pick %+v, PyTorch has a weight of %.6g", i, pick, want)
-					}
+	g, trained := torchgolden.Read(t)
+	logits := func(l torchgolden.Logits) *space.Parameters {
+		return &space.Parameters{Space: trained.Name, Beta: l.Beta, AlphaHead: l.AlphaHead, AlphaStack: l.AlphaStack}
+	}
+	costs := &objective.Costs{
+		Space: trained, StemAndFirst: g.Costs.StemAndFirstMS, Head: append([][][]float64{nil}, g.Costs.HeadMS...),
+		Stack: append([][][]float64{nil}, g.Costs.StackMS...), Final: g.Costs.FinalMS, Classifier: g.Costs.ClassifierMS, Call: g.Costs.CallMS,
+	}
+	o := good()
+	o.Base, o.Factor, o.TargetMS = g.Base, g.Factor, 0
+	o.Adam = AdamOptions{Rate: g.Adam.Rate, Beta1: g.Adam.Beta1, Beta2: g.Adam.Beta2, WeightDecay: g.Adam.WeightDecay}
+	s := &Search{Space: trained, Costs: costs, Engine: g.Network(t, backendstest.Go(t).Backend, trained), Options: o}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.state.Parameters = clone(logits(g.Logits))
+	for _, step := range g.ArchitectureSteps {
+		torchgolden.Compare(t, "cost", []float64{s.expected()}, []float64{step.CostMS})
+		choice := step.Choice.Of()
+		mix(choice, s.state.Parameters)
+		for i, picks := range picksOf(choice) {
+			for k, pick := range picks {
+				if want := picksOf(step.Choice.Of())[i][k].Weight; math.Abs(pick.Weight-want) > 1e-5 {
+					t.Errorf("layer %d: pick %+v, PyTorch has a weight of %.6g", i, pick, want)
 				}
 			}
-			before, mean := flatten(s.state.Parameters), flatten(s.state.Adam.First)
-			r, err := s.architectureStepOf(g.Batch(), choice)
-			if err != nil {
-				t.Fatal(err)
-			}
-			torchgolden.Compare(t, "loss", []float64{r.Loss}, []float64{step.Loss})
-			// What Adam was given, without decay.
-			gradient := flatten(s.state.Adam.First)
-			for i := range gradient {
-				gradient[i] = (gradient[i]-o.Adam.Beta1*mean[i])/(1-o.Adam.Beta1) - o.Adam.WeightDecay*before[i]
-			}
-			torchgolden.Compare(t, "gradient", gradient, flatten(logits(step.Gradient)))
-			moved, want := flatten(s.state.Parameters), flatten(logits(step.After))
-			for i := range before {
-				moved[i], want[i] = moved[i]-before[i], want[i]-before[i]
-			}
-			torchgolden.Compare(t, "steps of the logits", moved, want)
 		}
-	})
+		before, mean := flatten(s.state.Parameters), flatten(s.state.Adam.First)
+		r, err := s.architectureStepOf(g.Batch(), choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		torchgolden.Compare(t, "loss", []float64{r.Loss}, []float64{step.Loss})
+		// What Adam was given, without decay.
+		gradient := flatten(s.state.Adam.First)
+		for i := range gradient {
+			gradient[i] = (gradient[i]-o.Adam.Beta1*mean[i])/(1-o.Adam.Beta1) - o.Adam.WeightDecay*before[i]
+		}
+		torchgolden.Compare(t, "gradient", gradient, flatten(logits(step.Gradient)))
+		moved, want := flatten(s.state.Parameters), flatten(logits(step.After))
+		for i := range before {
+			moved[i], want[i] = moved[i]-before[i], want[i]-before[i]
+		}
+		torchgolden.Compare(t, "steps of the logits", moved, want)
+	}
 }
