@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/lut"
@@ -73,6 +74,11 @@ func (o *archOptions) show(w io.Writer, file string) error {
 		t, err := lut.Read(path)
 		if err != nil {
 			return err
+		}
+		// No command measures another number of classes than a file's.
+		if head := changed.Layers[len(changed.Layers)-1].Op; changed.Classes != a.Classes && len(t.Missing([]space.Op{head})) > 0 {
+			return exit.BadInput("%s: has no %s for --classes %d; leave --classes out, or name the table of a network with %d classes",
+				path, head.Key(), changed.Classes, changed.Classes)
 		}
 		luts = append(luts, t)
 	}
@@ -185,7 +191,7 @@ func newArchReport(file string, a *space.Architecture, luts []*lut.Table) (*arch
 		r.Layers = append(r.Layers, layer)
 	}
 	for _, t := range luts {
-		if err := t.Require(a.Ops(), fmt.Sprintf("--arch %s --resolution %d", file, a.Resolution)); err != nil {
+		if err := t.Require(a.Ops(), command.Line("--arch", file, "--resolution", strconv.Itoa(a.Resolution))); err != nil {
 			return nil, err
 		}
 		total, layers, err := t.Network(a)

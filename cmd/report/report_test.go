@@ -219,11 +219,22 @@ func TestBadInputIsOneLine(t *testing.T) {
 	if err := os.WriteFile(truncated, data[:len(data)/2], 0o666); err != nil {
 		t.Fatal(err)
 	}
+	spaced := filepath.Join(t.TempDir(), "a net.arch.json")
+	if data, err = os.ReadFile("net.arch.json"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(spaced, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []string
 		want string
 	}{
+		{"missing keys of a file with a space", []string{"arch", spaced, "--lut", "cpu.lut.json", "--resolution", "64"},
+			"; measure them with: profiler run --arch '" + spaced + "' --resolution 64 "},
+		{"missing classifier", []string{"arch", "net.arch.json", "--lut", "cpu.lut.json", "--classes", "7"},
+			"cpu.lut.json: has no classifier_i128_o7_r4 for --classes 7; leave --classes out, or name the table of a network with 7 classes"},
 		{"unknown command", []string{"luts"}, "unknown command \"luts\"; see `report --help`"},
 		{"unknown flag", []string{"lut", "--fast"}, "unknown flag: --fast; see `report lut --help`"},
 		{"no argument", []string{"arch"}, "an argument is missing: report arch FILE [flags]"},
