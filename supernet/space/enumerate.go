@@ -98,6 +98,15 @@ func (s *Space) Ops() []OpCount {
 	return all.list
 }
 
+// MultiplyAdds of one image through the super network with every candidate in every place.
+func (s *Space) MultiplyAdds() int64 {
+	var total int64
+	for _, c := range s.Ops() {
+		total += int64(c.Count) * c.Op.MultiplyAdds()
+	}
+	return total
+}
+
 // Weights counts the weights of the super network with every candidate, batch norm not affine.
 func (s *Space) Weights() int64 {
 	var total int64

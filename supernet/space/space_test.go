@@ -175,6 +175,26 @@ func TestOpsCountsEveryPlaceOnce(t *testing.T) {
 	if want := 2 + 51*6 + 39*7 + 3 + 1; places != want {
 		t.Errorf("%d places, want %d", places, want)
 	}
+	// The super network is the sum of its places.
+	all := []Op{s.StemOp(), s.FirstOp(), s.ClassifierOp()}
+	for to := 1; to <= len(s.Blocks); to++ {
+		for _, c := range s.Incoming(to) {
+			all = append(all, s.HeadOps(c)...)
+		}
+		if to < len(s.Blocks) {
+			for range s.Blocks[to].Layers {
+				all = append(all, s.StackOps(to)...)
+			}
+		}
+	}
+	multiplyAdds, weights := int64(0), int64(0)
+	for _, o := range all {
+		multiplyAdds += o.MultiplyAdds()
+		weights += o.Weights()
+	}
+	if s.MultiplyAdds() != multiplyAdds || s.Weights() != weights {
+		t.Errorf("%d multiply-adds and %d weights, the places have %d and %d", s.MultiplyAdds(), s.Weights(), multiplyAdds, weights)
+	}
 }
 
 func TestPathsAgreeWithWalking(t *testing.T) {
