@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -53,7 +54,8 @@ func testChoice(s *space.Space) *supernet.Choice {
 }
 
 // The super network, operation by operation, and the whole graph of one of its networks compute the same loss from the same
-// weights, and update them alike. The scales and offsets that only the latter has start at one and zero.
+// weights, and update them alike. The scales and offsets that only the latter has start at one and zero. What was not sampled
+// stays as it was: neither weight decay nor momentum moves it.
 func TestSuperNetworkAgreesWithTheWholeGraph(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		s, a := testSpace(t), testNetwork(t, false)
@@ -96,6 +98,19 @@ func TestSuperNetworkAgreesWithTheWholeGraph(t *testing.T) {
 				norm++
 			}
 		}
+		// A candidate that is not sampled, in the middle of its training.
+		idle := map[string][]float32{}
+		place := fmt.Sprintf("block2/connection1/%v", s.HeadCandidates[0])
+		o := s.HeadOps(s.Incoming(2)[1])[0]
+		keep := func(name string, dims []int, values []float32) {
+			state = append(state, supernet.NamedTensor{Name: name, Dims: dims, Data: values})
+			idle[name] = values
+		}
+		for _, p := range op.TrainingParameters(o, false) {
+			keep(place+"/"+p.Name, p.Dims, supernet.Initial(seed, "weight "+p.Name, p))
+			keep(place+"/"+p.Name+"/velocity", p.Dims, supernet.Initial(seed, "velocity "+p.Name, p))
+		}
+		keep(place+"/running", []int{1, op.StatisticsSize(o)}, op.InitialStatistics(o))
 		if err := n.SetState(state); err != nil {
 			t.Fatal(err)
 		}
@@ -119,6 +134,13 @@ func TestSuperNetworkAgreesWithTheWholeGraph(t *testing.T) {
 		}
 		compared := 0
 		for _, got := range after {
+			if want, ok := idle[got.Name]; ok {
+				if !slices.Equal(got.Data, want) {
+					t.Errorf("%s decayed or moved, but was not sampled", got.Name)
+				}
+				delete(idle, got.Name)
+				continue
+			}
 			list, ok := at[got.Name]
 			if !ok {
 				continue // off the path
@@ -136,6 +158,9 @@ func TestSuperNetworkAgreesWithTheWholeGraph(t *testing.T) {
 			if !(largest > 0) || difference > 1e-4*largest {
 				t.Errorf("%s: op by op and one graph differ by %g where the largest is %g", got.Name, difference, largest)
 			}
+		}
+		if len(idle) > 0 {
+			t.Errorf("%d tensors of a candidate that was not sampled are gone", len(idle))
 		}
 		if compared != len(at) {
 			t.Errorf("%d of %d tensors compared", compared, len(at))

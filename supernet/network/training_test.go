@@ -1,12 +1,16 @@
 package network
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"densenas/internal/backends"
 	"densenas/internal/backends/backendstest"
 	"densenas/supernet"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
 )
 
 // A fixed batch is learned; and with running statistics that are those of the batch, the folded inference form then answers
@@ -108,5 +112,48 @@ func TestTrainerOptions(t *testing.T) {
 	defer trainer.Finalize()
 	if _, err := trainer.Step(randomBatch(a, 5, 1), 0.1); err == nil {
 		t.Error("a batch of another size was accepted")
+	}
+}
+
+// Weights start normal with mean zero and the deviation that their operation names, each place with numbers of its own.
+func TestTrainerStartsNormal(t *testing.T) {
+	a := space.MobileNetV2(0.5, 32, 10)
+	trainer, err := NewTrainer(backendstest.Go(t).Backend, a, Options{Batch: 1, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Finalize()
+	weights, err := trainer.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := map[float32]string{}
+	for i, o := range a.Ops() {
+		for k, p := range op.TrainingParameters(o, true) {
+			values := weights[i].Params[k]
+			if p.Deviation == 0 {
+				if len(values) != p.Size() || slices.ContainsFunc(values, func(v float32) bool { return float64(v) != p.Value }) {
+					t.Errorf("layer %d: %s does not start from %g", i, p.Name, p.Value)
+				}
+				continue
+			}
+			if name, ok := first[values[0]]; ok {
+				t.Errorf("layer %d: %s starts as %s", i, p.Name, name)
+			}
+			first[values[0]] = fmt.Sprintf("layer %d: %s", i, p.Name)
+			var moments [5]float64
+			for _, v := range values {
+				for m := range moments {
+					moments[m] += math.Pow(float64(v)/p.Deviation, float64(m))
+				}
+			}
+			// Of n standard normal numbers, the means of these powers vary by √(1/n), √(2/n) and √(96/n).
+			n := moments[0]
+			for m, want := range map[int][2]float64{1: {0, 1}, 2: {1, 2}, 4: {3, 96}} {
+				if got := moments[m] / n; math.Abs(got-want[0]) > 5*math.Sqrt(want[1]/n) {
+					t.Errorf("layer %d: %s: the mean of power %d of %.0f weights is %g deviations, want %g", i, p.Name, m, n, got, want[0])
+				}
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -94,16 +95,19 @@ func TestGradientsAgreeWithFiniteDifferences(t *testing.T) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s/%s/affine=%t", o.Key(), l, affine), func(t *testing.T) {
-						checkGradients(t, b.Backend, o, Form{Lowering: l, Affine: affine})
+						checkGradients(t, b.Backend, o, Form{Lowering: l, Affine: affine}, 3)
 					})
 				}
 			}
 		}
+		// More images than the kernel's gradient unrolls: several in each of its groups.
+		large := space.Op{Kind: space.MBConv, Kernel: 5, Expansion: 1, In: 2, Out: 3, Stride: 2, Resolution: 6}
+		t.Run(large.Key()+"/large batch", func(t *testing.T) { checkGradients(t, b.Backend, large, Form{}, 2*unrolledSamples) })
 	})
 }
 
-func checkGradients(t *testing.T, b compute.Backend, o space.Op, f Form) {
-	const batch, step = 3, 1e-6
+func checkGradients(t *testing.T, b compute.Backend, o space.Op, f Form, batch int) {
+	const step = 1e-6
 	r := rand.New(rand.NewPCG(1, 2))
 	in := inputs(r, o, f.Affine, batch)
 	grads := run(t, b, func(in []*Node) []*Node {
@@ -231,4 +235,30 @@ func TestInferenceIsTrainingFolded(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Convolutions start with variance 2/(k²·out/groups), written out from their dimensions; a classifier from 0.01, its bias and
+// offsets from zero, scales from one.
+func TestStarts(t *testing.T) {
+	for _, o := range cases() {
+		for _, p := range append(TrainingParameters(o, true), InferenceParameters(o)...) {
+			variance, value := 0.0, 0.0
+			switch d := p.Dims; {
+			case strings.HasSuffix(p.Name, ".scale"):
+				value = 1
+			case strings.Contains(p.Name, "."): // an offset or a bias
+			case o.Kind == space.Classifier:
+				variance = 0.01 * 0.01
+			case len(d) == 2: // [in, out], 1×1
+				variance = 2 / float64(d[1])
+			case len(d) == 3: // [k, k, channels], each its own group
+				variance = 2 / float64(d[0]*d[1])
+			default: // [k, k, in, out]
+				variance = 2 / float64(d[0]*d[1]*d[3])
+			}
+			if math.Abs(p.Deviation*p.Deviation-variance) > 1e-12 || p.Value != value {
+				t.Errorf("%s of %s starts with variance %g at %g, want %g at %g", p.Name, o.Key(), p.Deviation*p.Deviation, p.Value, variance, value)
+			}
+		}
+	}
 }
