@@ -30,7 +30,7 @@ if [ "$backend" = xla ]; then
 	schedule="--limit 4500 --epochs 6 --architecture-epoch 2 --batch 64"
 	recipe="--epochs 1 --batch 32"
 else
-	step "Running on the pure-Go backend: a search step takes 15 to 40 times as long as on XLA, so the schedule is shorter"
+	step "Running on the pure-Go backend: a search step takes about 15 times as long as on XLA, so the schedule is shorter"
 	schedule="--limit 1500 --epochs 5 --architecture-epoch 3 --batch 16"
 	recipe="--epochs 1 --batch 16"
 fi
