@@ -78,16 +78,20 @@ func lutSettings(t *lut.Table, identity string) tables.Table {
 			out.Rows = append(out.Rows, []string{name, line})
 		}
 	}
-	count := func(n int, unit string) string {
-		if n == 0 {
+	count := func(n int, one, more string) string {
+		switch n {
+		case 0:
 			return ""
+		case 1:
+			return "1 " + one
 		}
-		return fmt.Sprintf("%d %s", n, unit)
+		return fmt.Sprintf("%d %s", n, more)
 	}
 	d := t.Device
-	row("device", d.Model, count(d.Cores, "cores"), count(d.LogicalCPUs, "logical"), count(d.MaxMHz, "MHz"), count(d.MemoryMB, "MB"))
+	row("device", d.Model, count(d.Cores, "core", "cores"), count(d.LogicalCPUs, "logical", "logical"),
+		count(d.MaxMHz, "MHz", "MHz"), count(d.MemoryMB, "MB", "MB"))
 	row("system", d.OperatingSystem, d.Kernel, d.Architecture, d.Governor)
-	row("runtime", t.Runtime.Name, t.Runtime.Version, t.Runtime.Plugin, count(t.Threads, "threads"))
+	row("runtime", t.Runtime.Name, t.Runtime.Version, t.Runtime.Plugin, count(t.Threads, "thread", "threads"))
 	row("measured for", "batch "+strconv.Itoa(t.Batch), "input "+joinInts(t.Resolutions), t.DType, t.Layout, caches(t))
 	if t.CallMS > 0 {
 		ms := newMilliseconds(t.CallMS)

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"densenas/internal/exit"
+	"densenas/lut"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -289,5 +291,13 @@ func TestNoRuntimeIsLinked(t *testing.T) {
 		if !found[p] {
 			t.Errorf("%s is not among the dependencies: the test looks at the wrong thing", p)
 		}
+	}
+}
+
+func TestOneThreadIsSingular(t *testing.T) {
+	settings := lutSettings(&lut.Table{Device: lut.Device{Cores: 1}, Runtime: lut.Runtime{Name: "go"}, Threads: 1, Batch: 1}, strings.Repeat("0", 64))
+	text := fmt.Sprint(settings.Rows)
+	if !strings.Contains(text, "1 thread]") || !strings.Contains(text, "1 core]") {
+		t.Errorf("the settings are %s", text)
 	}
 }
