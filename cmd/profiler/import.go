@@ -1,13 +1,12 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/lut"
 	"densenas/supernet/space"
 )
@@ -71,9 +70,9 @@ func (o *importOptions) run() error {
 	if err != nil {
 		return exit.AsBadInput(err)
 	}
-	file, err := os.Open(o.input)
+	file, err := files.Open(o.input)
 	if err != nil {
-		return exit.AsBadInput(err)
+		return err
 	}
 	defer file.Close()
 	table, err := lut.ImportDenseNAS(file, o.input, s)

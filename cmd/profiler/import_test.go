@@ -38,4 +38,5 @@ func TestImportRefuses(t *testing.T) {
 	refused(t, folder, []string{file, "truncated"}, "import", "--space", "mbv2", file, "-o", out)
 	refused(t, folder, []string{"nowhere.txt"}, "import", "--space", "mbv2", filepath.Join(folder, "nowhere.txt"), "-o", out)
 	refused(t, folder, []string{"nowhere"}, "import", "--space", "nowhere", file, "-o", out)
+	refused(t, folder, []string{"is a folder; name a file"}, "import", "--space", "mbv2", folder, "-o", out)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"densenas/internal/exit"
+	"densenas/internal/files"
 )
 
 // CheckOutput refuses, as bad input, a file that cannot be written, before the work for it is done, and one that is an input
@@ -22,8 +23,8 @@ func CheckOutput(path string, inputs ...string) error {
 			return exit.BadInput("-o %s would overwrite the input %s; name another file", path, input)
 		}
 	}
-	if err := probe(filepath.Dir(path)); err != nil {
-		return exit.BadInput("cannot write %s: %w; name a file in a folder that exists and can be written", path, err)
+	if err := files.CheckWritable(path); err != nil {
+		return exit.BadInput("%w; name a file in a folder that exists and can be written", err)
 	}
 	return nil
 }
@@ -33,6 +34,9 @@ func CheckOutputFolder(path string) error {
 	nearest := filepath.Clean(path)
 	for {
 		info, err := os.Stat(nearest)
+		if _, failed := os.Lstat(nearest); errors.Is(err, fs.ErrNotExist) && failed == nil {
+			err = fmt.Errorf("%s is a link to what does not exist", nearest)
+		}
 		if err == nil && !info.IsDir() {
 			err = fmt.Errorf("%s is not a folder", nearest)
 		}
@@ -42,20 +46,13 @@ func CheckOutputFolder(path string) error {
 			continue
 		}
 		if err == nil {
-			err = probe(nearest)
+			if failed := files.CheckWritable(filepath.Join(nearest, "any")); failed != nil {
+				err = fmt.Errorf("cannot write into %s: %w", nearest, errors.Unwrap(failed))
+			}
 		}
 		if err != nil {
 			return exit.BadInput("-o: %w; name a folder that can be created", err)
 		}
 		return nil
 	}
-}
-
-// probe writes a file into a folder and removes it.
-func probe(folder string) error {
-	f, err := os.CreateTemp(folder, ".densenas-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }

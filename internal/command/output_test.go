@@ -18,6 +18,8 @@ func TestCheckOutput(t *testing.T) {
 	for path, ok := range map[string]bool{
 		file: true, filepath.Join(folder, "new"): true,
 		folder: false, filepath.Join(file, "below"): false, filepath.Join(folder, "none", "below"): false,
+		// Too long with what the temporary file has behind it.
+		filepath.Join(folder, strings.Repeat("n", 250)): false,
 	} {
 		if err := CheckOutput(path, "", filepath.Join(folder, "new"), folder); ok != (err == nil) || !ok && exit.Code(err) != exit.CodeBadInput {
 			t.Errorf("%s: %v", path, err)
@@ -46,13 +48,16 @@ func TestCheckOutputRefusesInputs(t *testing.T) {
 
 func TestCheckOutputFolder(t *testing.T) {
 	folder := t.TempDir()
-	file := filepath.Join(folder, "there")
+	file, link := filepath.Join(folder, "there"), filepath.Join(t.TempDir(), "link")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", link); err != nil {
 		t.Fatal(err)
 	}
 	for path, ok := range map[string]bool{
 		folder: true, filepath.Join(folder, "new"): true, filepath.Join(folder, "a", "b", "new"): true,
-		file: false, filepath.Join(file, "below", "it"): false,
+		file: false, filepath.Join(file, "below", "it"): false, link: false,
 	} {
 		if err := CheckOutputFolder(path); ok != (err == nil) || !ok && (exit.Code(err) != exit.CodeBadInput || !strings.HasPrefix(err.Error(), "-o: ")) {
 			t.Errorf("%s: %v", path, err)

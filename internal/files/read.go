@@ -12,13 +12,13 @@ import (
 	"densenas/internal/exit"
 )
 
-// ReadBounded reads a whole file of at most limit bytes. An empty path, a missing file, a folder and a larger
-// file are bad input.
-func ReadBounded(path string, limit int64) ([]byte, error) {
+// Open opens a file for reading. An empty path, a missing file and a folder are bad input. A pipe that nobody writes to is
+// empty: to open it the usual way would wait without end, and no signal that is caught would end that.
+func Open(path string) (*os.File, error) {
 	if path == "" {
 		return nil, exit.BadInput("no file was named: the name is empty; name one")
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		way := "make it readable"
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -26,13 +26,26 @@ func ReadBounded(path string, limit int64) ([]byte, error) {
 		}
 		return nil, exit.BadInput("%s: %w; %s", path, withoutPath(err), way)
 	}
+	if info, err := f.Stat(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+	} else if info.IsDir() {
+		f.Close()
+		return nil, exit.BadInput("%s: is a folder; name a file", path)
+	}
+	return f, nil
+}
+
+// ReadBounded reads a whole file of at most limit bytes. What [Open] refuses and a larger file are bad input.
+func ReadBounded(path string, limit int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
-	}
-	if info.IsDir() {
-		return nil, exit.BadInput("%s: is a folder; name a file", path)
 	}
 	if info.Size() > limit {
 		return nil, tooLarge(path, limit)

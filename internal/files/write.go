@@ -13,12 +13,11 @@ import (
 // WriteAtomic writes a file whole or not at all: write fills a temporary file in the same folder, which is synced and
 // renamed to path; then the folder is synced. On an error the temporary file is removed and path is as it was.
 func WriteAtomic(path string, write func(io.Writer) error) (err error) {
-	folder := filepath.Dir(path)
-	temporary := filepath.Join(folder, "."+filepath.Base(path)+"."+rand.Text()+".tmp")
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := createTemporary(path)
 	if err != nil {
-		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+		return err
 	}
+	temporary := f.Name()
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -41,7 +40,27 @@ func WriteAtomic(path string, write func(io.Writer) error) (err error) {
 	if err = os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
 	}
-	return SyncFolder(folder)
+	return SyncFolder(filepath.Dir(path))
+}
+
+// CheckWritable returns the error that WriteAtomic would begin with: the folder is not there or cannot be written, or the name
+// is too long. It leaves nothing behind.
+func CheckWritable(path string) error {
+	f, err := createTemporary(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// createTemporary creates the file that is to become the one at path.
+func createTemporary(path string) (*os.File, error) {
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()+".tmp")
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot write: %w", path, withoutPath(err))
+	}
+	return f, nil
 }
 
 // SyncFolder makes the names in a folder durable, after files were created or renamed in it.

