@@ -49,6 +49,17 @@ func OpenContext(ctx context.Context, spec string, o Options) (*Dataset, error) 
 	return d, nil
 }
 
+// Folder is the folder that a specification names; empty where it names something else.
+func Folder(spec string) string {
+	if kind, dir, named := strings.Cut(spec, ":"); named && (kind == "mnist" || kind == "cifar10") {
+		spec = dir
+	}
+	if info, err := os.Stat(spec); spec == "mnist" || err != nil || !info.IsDir() {
+		return ""
+	}
+	return spec
+}
+
 // find reads a specification.
 func find(spec string) (*collection, error) {
 	switch kind, dir, named := strings.Cut(spec, ":"); {
@@ -60,6 +71,8 @@ func find(spec string) (*collection, error) {
 			return nil, err
 		}
 		return openMNIST("mnist", dir)
+	case named && dir == "" && (kind == "mnist" || kind == "cifar10"):
+		return nil, exit.BadInput("data %s names no folder; %s", spec, forms)
 	case named && kind == "mnist":
 		return openMNIST("mnist", dir)
 	case named && kind == "cifar10":

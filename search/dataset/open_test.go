@@ -85,6 +85,8 @@ func TestOpenRefuses(t *testing.T) {
 		"nothing":      {"", Options{}, "use mnist"},
 		"absent":       {filepath.Join(folder, "absent"), Options{}, "no such file or folder"},
 		"unknown kind": {"imagenet:" + folder, Options{}, "use mnist, mnist:DIR, cifar10:DIR"},
+		"no folder":    {"cifar10:", Options{}, "cifar10: names no folder"},
+		"nor here":     {"mnist:", Options{}, "mnist: names no folder"},
 		"not a zip":    {writeFile(t, "images.zip", []byte("PK or so")), Options{}, "no readable zip"},
 		"cut zip":      {writeFile(t, "images.zip", zipOf(t, byClassFiles(t, []string{""}, []string{"a", "b"}, 3))[:200]), Options{}, "no readable zip"},
 		"device":       {os.DevNull, Options{}, "neither a file nor a folder"},
@@ -208,6 +210,21 @@ func TestIdentity(t *testing.T) {
 	digits["train-labels-idx1-ubyte.gz"] = idxOf(idxLabelsMagic, []uint32{20}, []byte{1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	if two := mustOpen(t, writeFolder(t, digits), Options{}).Identity(); one == two {
 		t.Error("other labels have the same identity")
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.zip")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for spec, want := range map[string]string{
+		dir: dir, "mnist:" + dir: dir, "cifar10:" + dir: dir, file: "", "mnist": "", "mnist:": "", dir + "/none": "",
+	} {
+		if got := Folder(spec); got != want {
+			t.Errorf("folder of %s is %q, want %q", spec, got, want)
+		}
 	}
 }
 
