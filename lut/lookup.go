@@ -363,6 +363,12 @@ func (t *Table) Require(ops []space.Op, target string) error {
 }
 
 func (t *Table) missing(keys []string, of int, target string) error {
+	return exit.AsBadInput(MissingError{Table: t.path, Keys: keys, Of: of, Command: t.ProfileCommand(target)})
+}
+
+// ProfileCommand is the command line that measures what target says, "--space mbv2 --resolution 224", into another table with
+// the batch, type of numbers and state of the caches of this one.
+func (t *Table) ProfileCommand(target string) string {
 	command := "profiler run " + target
 	if t.Batch > 1 {
 		command += fmt.Sprintf(" --batch %d", t.Batch)
@@ -373,7 +379,7 @@ func (t *Table) missing(keys []string, of int, target string) error {
 	if t.Caches == Cold {
 		command += " --caches " + Cold
 	}
-	return exit.AsBadInput(MissingError{Table: t.path, Keys: keys, Of: of, Command: command + " -o FILE.lut.json"})
+	return command + " -o FILE.lut.json"
 }
 
 // MissingError says which keys a table lacks.

@@ -24,10 +24,6 @@ func measuredBy(err error, source string, s *space.Space, table *lut.Table) erro
 	if !errors.As(err, &missing) {
 		return err
 	}
-	words := []string{"profiler", "run", "--space", source, "--resolution", strconv.Itoa(s.Resolution)}
-	if table.Batch > 1 {
-		words = append(words, "--batch", strconv.Itoa(table.Batch))
-	}
-	missing.Command = command.Line(append(words, "-o", "FILE.lut.json")...)
+	missing.Command = table.ProfileCommand(command.Line("--space", source, "--resolution", strconv.Itoa(s.Resolution)))
 	return exit.AsBadInput(missing)
 }

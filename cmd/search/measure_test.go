@@ -25,9 +25,11 @@ func TestMissingOperationsAreMeasuredByPath(t *testing.T) {
 	if err := s.NewParameters().Write(params); err != nil {
 		t.Fatal(err)
 	}
-	writeTable(t, f, func(table *lut.Table) { table.Batch, table.Entries = 4, table.Entries[:1] })
-	want := "measure them with: profiler run --space '" + spaced + "' --resolution 8 --batch 4 -o FILE.lut.json"
-	refused(t, f.args(filepath.Join(t.TempDir(), "run"), "--lut-batch", "4"), want)
+	writeTable(t, f, func(table *lut.Table) {
+		table.Batch, table.DType, table.Caches, table.Entries = 4, "bf16", lut.Cold, table.Entries[:1]
+	})
+	want := "measure them with: profiler run --space '" + spaced + "' --resolution 8 --batch 4 --dtype bf16 --caches cold -o FILE.lut.json"
+	refused(t, f.args(filepath.Join(t.TempDir(), "run"), "--lut-batch", "4", "--lut-dtype", "bf16", "--lut-caches", "cold"), want)
 	refused(t, []string{"range", "--space", spaced, "--lut", f.table}, want)
 	refused(t, []string{"cost", "--arch-params", params, "--space", spaced, "--lut", f.table}, want)
 	refused(t, []string{"derive", "--arch-params", params, "--space", spaced, "--lut", f.table}, want)
