@@ -10,6 +10,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode"
@@ -272,7 +273,8 @@ func (c *Config) Validate() error {
 		{"lut.batch", float64(c.LUT.Batch), 1, 65536},
 	} {
 		if !(f.value >= f.low && f.value <= f.high) { // refuses what is no number, too
-			return fmt.Errorf("%s is %g, allowed is %g to %g", f.field, f.value, f.low, f.high)
+			plain := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+			return fmt.Errorf("%s is %s, allowed is %s to %s", f.field, plain(f.value), plain(f.low), plain(f.high))
 		}
 	}
 	return nil
