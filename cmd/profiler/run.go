@@ -169,7 +169,11 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 		}
 		store.Warn(warnings)
 	}
-	return errors.Join(profileInto(ctx, runner, settings.Policy, store, o.output, commandLine, stderr), store.Close())
+	err = profileInto(ctx, runner, settings.Policy, store, o.output, commandLine, stderr)
+	if closing := store.Close(); err == nil { // else it is most likely the same error again
+		err = closing
+	}
+	return err
 }
 
 // profileInto measures what a store lacks. Where ctx ends, what is complete is in the table at path, stderr says how many
