@@ -194,6 +194,7 @@ func openTestImages(ctx context.Context, spec string, trained *weights.Trained, 
 		return nil, exit.BadInput("%s: has %d classes, not the %d that the network was trained on (%.60q, …); name the images of `search train`",
 			spec, len(classes), a.Classes, trained.Preprocessing.Classes[0])
 	}
+	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
 	return data, nil
 }
 

@@ -228,13 +228,33 @@ type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
+// A search that could not save, on a full disk for example, leaves the last checkpoint and says how to go on from it.
+func TestFailedSaveSaysHowToContinue(t *testing.T) {
+	f := smallFiles(t)
+	folder := filepath.Join(t.TempDir(), "run")
+	s := begin(t, f.args(folder))
+	defer s.close()
+	metrics := filepath.Join(folder, rundir.MetricsFile)
+	if err := os.Mkdir(metrics, 0o755); err != nil { // in the way of the first record
+		t.Fatal(err)
+	}
+	before := read(t, checkpointPath(folder))
+	err := s.execute(context.Background(), folder, io.Discard)
+	if err == nil || !strings.HasPrefix(err.Error(), metrics) || !strings.HasSuffix(err.Error(), "continue from the last checkpoint with: search resume "+folder) {
+		t.Errorf("error %v", err)
+	}
+	if read(t, checkpointPath(folder)) != before {
+		t.Error("the checkpoint is another")
+	}
+}
+
 func TestInterruptedBeforeThereIsAFolder(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "my run")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	err := run(ctx, f.args(folder), io.Discard, io.Discard)
-	if exit.Code(err) != exit.CodeInterrupted || err.Error() != "interrupted" {
+	if exit.Code(err) != exit.CodeInterrupted || !strings.Contains(err.Error(), "nothing was saved; start again with the same command") {
 		t.Errorf("code %d, %v", exit.Code(err), err)
 	}
 	missing(t, folder)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
+	"densenas/search/dataset"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
 )
@@ -129,7 +131,10 @@ func (o *runOptions) config() (*rundir.Config, error) {
 	}
 	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space, space.Names()...), absoluteData(c.Data)
 	if err := c.Validate(); err != nil {
-		return nil, exit.AsBadInput(err)
+		return nil, exit.BadInput("%w; correct the flag of that name, or --config", err)
+	}
+	if inside(o.Output, dataset.Folder(c.Data)) {
+		return nil, exit.BadInput("-o %s lies in the folder of the images, %s, and would become a part of them; name a folder elsewhere", o.Output, dataset.Folder(c.Data))
 	}
 	if c.ArchitectureEpoch >= c.Epochs {
 		return nil, exit.BadInput("the architecture would never be trained: --architecture-epoch is %d, counted from 0, of --epochs %d; lower the former or raise the latter",
@@ -164,6 +169,9 @@ network. With --target-latency the derived network is predicted to meet it. Ctrl
 
 func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	s, err := o.begin(ctx, stderr)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w before the first step: nothing was saved; start again with the same command", exit.Interrupted{})
+	}
 	if err != nil {
 		return err
 	}
@@ -244,6 +252,30 @@ func createFolder(folder string, config *rundir.Config, save func() error) (lock
 		return lock, err
 	}
 	return lock, save()
+}
+
+// inside says whether a path is, or once it is created would be, a folder or in it. It follows links.
+func inside(path, folder string) bool {
+	outer, err := os.Stat(folder)
+	if err != nil {
+		return false
+	}
+	at, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	for {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			at = real
+		}
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, outer) {
+			return true
+		}
+		if at == filepath.Dir(at) {
+			return false
+		}
+		at = filepath.Dir(at)
+	}
 }
 
 // checkEmpty refuses a folder that holds something.

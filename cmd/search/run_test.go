@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
@@ -294,6 +296,15 @@ func TestRunRefusesOutputs(t *testing.T) {
 		// Refused before anything is read.
 		refused(t, f.args("/proc/a/run", "--lut", f.table+".none"), "-o: ", "/proc")
 	}
+	// A run folder among the images would be taken for a class when the run continues.
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(f.data, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, inside := range []string{filepath.Join(f.data, "run"), filepath.Join(f.data, "red", "a", "run"), filepath.Join(link, "run")} {
+		refused(t, f.args(inside), "-o "+inside+" lies in the folder of the images")
+	}
+	missing(t, filepath.Join(f.data, "run"))
 	// An empty folder is taken.
 	folder := t.TempDir()
 	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "0")...)
@@ -355,13 +366,20 @@ func TestRunRefusesImages(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// What is refused is said alone, not behind a description of the images.
+	var stderr bytes.Buffer
+	if err := run(context.Background(), f.args(folder, "--batch", "50"), io.Discard, &stderr); exit.Code(err) != exit.CodeBadInput || strings.Contains(stderr.String(), "data:") {
+		t.Errorf("a batch of 50 images: error %v behind %q", err, stderr.String())
+	}
+	missing(t, folder)
+
 	broken := read(t, f.data, "red", "03.png")
 	write(t, filepath.Join(f.data, "red", "03.png"), broken[:len(broken)/2])
 	refused(t, f.args(folder), "corrupt image red/03.png", "1 of 72 images", "--skip-corrupt")
 	missing(t, folder)
-	_, stderr := succeed(t, f.args(folder, "--skip-corrupt", "--epochs", "1", "--architecture-epoch", "0")...)
-	if strings.Count(stderr, "red/03.png") != 1 || !strings.Contains(stderr, "1 corrupt images left out") {
-		t.Errorf("standard error is %q", stderr)
+	_, said := succeed(t, f.args(folder, "--skip-corrupt", "--epochs", "1", "--architecture-epoch", "0")...)
+	if strings.Count(said, "red/03.png") != 1 || !strings.Contains(said, "1 corrupt images left out") {
+		t.Errorf("standard error is %q", said)
 	}
 	if !strings.Contains(read(t, folder, rundir.ConfigFile), "skip_corrupt: true") {
 		t.Error("a resumed run would not skip corrupt images")

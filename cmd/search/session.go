@@ -55,12 +55,13 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	if err := backends.Check(c.Backend, backends.Options{}); err != nil {
 		return nil, err
 	}
-	if err := s.openData(ctx); err != nil {
-		return nil, err
-	}
+	// Before the images, which may take minutes.
 	var err error
 	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true}); err != nil {
-		s.data.Close()
+		return nil, err
+	}
+	if err := s.openData(ctx); err != nil {
+		s.backend.Finalize()
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "backend: %s\n", s.backend.Why)
@@ -150,6 +151,7 @@ func (s *session) openData(ctx context.Context) error {
 			return exit.BadInput("%s: %d images to train weights or architecture on are fewer than a batch of %d; give more images or a smaller --batch", c.Data, n, c.Batch)
 		}
 	}
+	fmt.Fprintf(s.stderr, "data: %s\n", data.Describe())
 	if n := len(data.Classes); n != s.trained.Classes {
 		fmt.Fprintf(s.stderr, "the data have %d classes, space %s is deployed with %d: trained with the former, timed with the latter\n", n, s.trained.Name, s.trained.Classes)
 	}
@@ -157,7 +159,7 @@ func (s *session) openData(ctx context.Context) error {
 	return nil
 }
 
-// openImages opens a data set, showing the progress of decoding, and says what it is and what was left out.
+// openImages opens a data set, showing the progress of decoding.
 func openImages(ctx context.Context, spec string, o dataset.Options, stderr io.Writer) (*dataset.Dataset, error) {
 	var bar *progress.Bar
 	shown := 0
@@ -170,11 +172,7 @@ func openImages(ctx context.Context, spec string, o dataset.Options, stderr io.W
 	}
 	data, err := dataset.OpenContext(ctx, spec, o)
 	bar.Done()
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
-	return data, nil
+	return data, err
 }
 
 func (s *session) close() {
@@ -228,10 +226,11 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 	}
 	s.search.EpochDone = func(m search.Metrics) error {
 		// The checkpoint says up to which epoch the records count, so it comes last.
-		if err := rundir.AppendRecord(folder, s.record(m)); err != nil {
-			return err
+		err := rundir.AppendRecord(folder, s.record(m))
+		if err == nil {
+			err = s.save(folder)
 		}
-		return s.save(folder)
+		return notSaved(folder, err)
 	}
 	err := s.search.Run(ctx)
 	bar.Done()
@@ -240,7 +239,7 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 	}
 	if errors.Is(err, context.Canceled) {
 		if err := s.save(folder); err != nil {
-			return fmt.Errorf("interrupted, and not saved: %w", err)
+			return fmt.Errorf("interrupted, and not saved: %w", notSaved(folder, err))
 		}
 		return interrupted(folder)
 	}
@@ -252,8 +251,18 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 
 // interrupted says the command that continues the run of a folder.
 func interrupted(folder string) error {
-	return exit.Interrupted{Continue: command.Line("search", "resume", folder)}
+	return exit.Interrupted{Continue: resumeLine(folder)}
 }
+
+// notSaved adds to an error of saving how to go on once its cause, such as a full disk, is away; nil stays nil.
+func notSaved(folder string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; when that is mended, continue from the last checkpoint with: %s", err, resumeLine(folder))
+}
+
+func resumeLine(folder string) string { return command.Line("search", "resume", folder) }
 
 func (s *session) record(m search.Metrics) rundir.Record {
 	weights, architecture := m.Running.Weights, m.Running.Architecture

@@ -133,6 +133,7 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if n := data.Count(dataset.TrainAll); n < o.Batch {
 		return exit.BadInput("%s: %d training images are fewer than a batch of %d; give more images or a smaller --batch", o.Data, n, o.Batch)
 	}
+	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
 	a = a.WithClasses(len(data.Classes))
 	b, err := backends.OpenWith(o.Backend, backends.Options{Training: true})
 	if err != nil {
