@@ -160,6 +160,7 @@ func parseJournal(name string, data []byte) (*Journal, error) {
 		return nil, exit.BadInput("%s: has no whole line, so it is not a %s file; is it the right file?", name, JournalKind)
 	}
 	number := 0
+	log := &Log{}
 	for line := range bytes.Lines(data[:j.whole]) {
 		number++
 		at := fmt.Sprintf("%s: line %d", name, number)
@@ -182,10 +183,18 @@ func parseJournal(name string, data []byte) (*Journal, error) {
 		if err := files.DecodeJSON(at, line, &r); err != nil {
 			return nil, err
 		}
+		// At once: what does not fit is refused before more is read.
+		if err := log.Add(r); err != nil {
+			return nil, exit.BadInput("%s: %w", at, err)
+		}
 		j.Records = append(j.Records, r)
 	}
-	if _, err := j.Log(); err != nil {
-		return nil, exit.BadInput("%s: %w", name, err)
+	if len(log.order) > 0 {
+		t := j.table()
+		Settings{Policy: Policy{Precision: j.Policy.Precision}}.Fill(t, log, j.Sentinel)
+		if err := t.Check(); err != nil {
+			return nil, exit.BadInput("%s: no table follows from it: %w; remove it, and measure again", name, err)
+		}
 	}
 	return j, nil
 }

@@ -50,7 +50,7 @@ func tiny(t *testing.T) Plan {
 	return NewPlan([]*space.Space{loadSpace(t, "tiny")}, nil)
 }
 
-func readFile(t *testing.T, path string) []byte {
+func readFile(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -245,24 +245,31 @@ func TestJournalRefuses(t *testing.T) {
 	good := string(readFile(t, JournalPath(path)))
 	lines := strings.SplitAfter(good, "\n")
 	head, first, second := lines[0], lines[1], lines[2]
+	one := func(rounds string) string {
+		return `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[` + rounds + `],"call_rounds":[]}` + "\n"
+	}
 	for name, c := range map[string][2]string{
-		"empty":                {"", "no whole line"},
-		"no whole line":        {head[:len(head)-1], "no whole line"},
-		"a table":              {`{"kind": "densenas.lut", "schema_version": 1}` + "\n", "densenas.lut"},
-		"newer":                {strings.Replace(good, `"schema_version":1`, `"schema_version":2`, 1), "newer"},
-		"another unit":         {strings.Replace(good, `"unit":"ms"`, `"unit":"us"`, 1), "line 1: unit"},
-		"no sentinel":          {strings.Replace(head, `"sentinel":"`, `"sentinel":"x`, 1), "line 1: sentinel"},
-		"unknown field":        {head + strings.Replace(first, `"visit"`, `"vist"`, 1), "line 2"},
-		"torn in the middle":   {head + first[:len(first)/2] + "\n" + second, "line 2"},
-		"doubled":              {head + first + first, "line 3: " + keyOf(t, first) + ": stands there twice"},
-		"a visit missing":      {head + strings.Replace(first, `"visit":1`, `"visit":2`, 1), "visit is 2"},
-		"too many visits":      {head + strings.Replace(first, `"visit":1`, `"visit":1000`, 1), "at most 100"},
-		"a bad key":            {head + strings.Replace(first, keyOf(t, first), "conv", 1), "line 2"},
-		"a negative time":      {head + strings.Replace(first, `"laps_ms":[`, `"laps_ms":[-1,`, 1), "line 2: " + keyOf(t, first) + ": rounds[0]: laps_ms[0] is -1"},
-		"a round without laps": {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[{"round":1,"laps_ms":[]}],"call_rounds":[]}` + "\n", "line 2"},
-		"none that counts":     {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[],"call_rounds":[]}` + "\n", "none that counts"},
-		"a descending order":   {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]},{"round":1,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "ascending"},
-		"infinite":             {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":1e999,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "line 2"},
+		"empty":                 {"", "no whole line"},
+		"no whole line":         {head[:len(head)-1], "no whole line"},
+		"a table":               {`{"kind": "densenas.lut", "schema_version": 1}` + "\n", "densenas.lut"},
+		"newer":                 {strings.Replace(good, `"schema_version":1`, `"schema_version":2`, 1), "newer"},
+		"another unit":          {strings.Replace(good, `"unit":"ms"`, `"unit":"us"`, 1), "line 1: unit"},
+		"no sentinel":           {strings.Replace(head, `"sentinel":"`, `"sentinel":"x`, 1), "line 1: sentinel"},
+		"unknown field":         {head + strings.Replace(first, `"visit"`, `"vist"`, 1), "line 2"},
+		"torn in the middle":    {head + first[:len(first)/2] + "\n" + second, "line 2"},
+		"doubled":               {head + first + first, "line 3: " + keyOf(t, first) + ": stands there twice"},
+		"a visit missing":       {head + strings.Replace(first, `"visit":1`, `"visit":2`, 1), "visit is 2"},
+		"too many visits":       {head + strings.Replace(first, `"visit":1`, `"visit":1000`, 1), "at most 100"},
+		"a bad key":             {head + strings.Replace(first, keyOf(t, first), "conv", 1), "line 2"},
+		"a negative time":       {head + strings.Replace(first, `"laps_ms":[`, `"laps_ms":[-1,`, 1), "line 2: " + keyOf(t, first) + ": rounds[0]: laps_ms[0] is -1"},
+		"a round without laps":  {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[{"round":1,"laps_ms":[]}],"call_rounds":[]}` + "\n", "line 2"},
+		"none that counts":      {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[],"call_rounds":[]}` + "\n", "none that counts"},
+		"a descending order":    {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]},{"round":1,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "ascending"},
+		"next to no time":       {head + strings.Replace(first, `"laps_ms":[`, `"laps_ms":[5e-324,`, 1), "rounds[0]: laps_ms[0] is 5e-324"},
+		"next to no sentinel":   {head + one(`{"round":2,"laps_ms":[1],"sentinel_ms":5e-324}`), "sentinel_ms is 5e-324"},
+		"a negative minimum":    {head + one(`{"round":2,"laps_ms":[1],"calls_ms":[1],"min_ms":-1}`), "min_ms is -1"},
+		"longer than a table's": {head + one(`{"round":2,"laps_ms":[1e9],"sentinel_ms":1},{"round":3,"laps_ms":[1],"sentinel_ms":1},{"round":4,"laps_ms":[1],"sentinel_ms":1e9},{"round":5,"laps_ms":[1e9],"sentinel_ms":1e-7}`), "no table follows from it"},
+		"infinite":              {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":1e999,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "line 2"},
 	} {
 		_, err := parseJournal("a.samples.jsonl", []byte(c[0]))
 		if exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), c[1]) || !strings.HasPrefix(err.Error(), "a.samples.jsonl: ") {
@@ -290,6 +297,8 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte(string(head) + "\n" + line + "\n"))
 	f.Add([]byte(string(head) + "\n" + line + "\n" + line[:40]))
 	f.Add([]byte(string(head) + "\n" + line + "\n" + strings.Replace(strings.Replace(line, `"visit":1`, `"visit":2,"anew":true`, 1), `"round":1`, `"round":2`, 2) + "\n"))
+	f.Add([]byte(string(head) + "\n" + strings.Replace(line, `"sentinel_ms":1`, `"sentinel_ms":1e-7`, 1) + "\n"))
+	f.Add([]byte(string(head) + "\n" + strings.Replace(line, `[1.5,2]`, `[1000000000,1e-7]`, 1) + "\n"))
 	f.Add([]byte("\n\n"))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {

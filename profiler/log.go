@@ -228,6 +228,7 @@ func (r *Record) check() error {
 
 // Bounds of a journal beside those of a policy.
 const (
+	minTimeMS      = 1e-7 // what is shorter is written as this
 	maxTimeMS      = 1e9
 	maxTotalRounds = 10_000_000
 	maxVisits      = 100 // to one operation
@@ -240,19 +241,19 @@ func (r *Round) check(before int) error {
 	if len(r.LapsMS) > maxLaps || len(r.LapsMS) == 0 && !r.Discarded {
 		return fmt.Errorf("laps_ms has %d laps, allowed are 1 to %d", len(r.LapsMS), maxLaps)
 	}
-	if len(r.CallsMS) > singles || (len(r.CallsMS) > 0) != (r.MinMS != 0) {
-		return fmt.Errorf("calls_ms has %d calls and min_ms is %g, allowed are at most %d calls, and min_ms beside them alone", len(r.CallsMS), r.MinMS, singles)
+	if len(r.CallsMS) > singles || (len(r.CallsMS) > 0) != (r.MinMS != 0) || r.MinMS < 0 {
+		return fmt.Errorf("calls_ms has %d calls and min_ms is %g, allowed are at most %d calls, and min_ms, above 0, beside them alone", len(r.CallsMS), r.MinMS, singles)
 	}
-	if !(r.SentinelMS >= 0 && r.SentinelMS <= maxTimeMS) {
-		return fmt.Errorf("sentinel_ms is %g, allowed is 0 to %g", r.SentinelMS, maxTimeMS)
+	if r.SentinelMS != 0 && !(r.SentinelMS >= minTimeMS && r.SentinelMS <= maxTimeMS) {
+		return fmt.Errorf("sentinel_ms is %g, allowed is 0 or %g to %g", r.SentinelMS, minTimeMS, maxTimeMS)
 	}
 	for _, list := range []struct {
 		field string
 		times []float64
 	}{{"laps_ms", r.LapsMS}, {"calls_ms", r.CallsMS}} {
 		for i, ms := range list.times {
-			if !(ms > 0 && ms <= maxTimeMS) || list.field == "calls_ms" && ms < r.MinMS {
-				return fmt.Errorf("%s[%d] is %g, allowed is above 0, from min_ms, to %g", list.field, i, ms, maxTimeMS)
+			if !(ms >= minTimeMS && ms <= maxTimeMS) || list.field == "calls_ms" && ms < r.MinMS {
+				return fmt.Errorf("%s[%d] is %g, allowed is %g, and for calls min_ms, to %g", list.field, i, ms, minTimeMS, maxTimeMS)
 			}
 		}
 	}

@@ -93,8 +93,8 @@ func (r *NetworkRounds) check() error {
 		times []float64
 	}{{"medians_ms", r.MediansMS}, {"sentinel_ms", r.SentinelMS}} {
 		for i, ms := range list.times {
-			if !(ms > 0 && ms <= maxTimeMS) {
-				return fmt.Errorf("%s[%d] is %g, allowed is above 0 to %g", list.field, i, ms, maxTimeMS)
+			if !(ms >= minTimeMS && ms <= maxTimeMS) {
+				return fmt.Errorf("%s[%d] is %g, allowed is %g to %g", list.field, i, ms, minTimeMS, maxTimeMS)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package profiler
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -52,6 +53,7 @@ func TestBadNetworksAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*NetworksFile){
 		"few rounds":          func(f *NetworksFile) { f.Networks[1].MediansMS = []float64{1} },
 		"a time of 0":         func(f *NetworksFile) { f.Networks[1].MediansMS[3] = 0 },
+		"next to no sentinel": func(f *NetworksFile) { f.Networks[1].SentinelMS[3] = 5e-324 },
 		"a negative sentinel": func(f *NetworksFile) { f.Networks[1].SentinelMS[0] = -1 },
 		"a shorter sentinel":  func(f *NetworksFile) { f.Networks[1].SentinelMS = []float64{1} },
 		"no sentinel of one":  func(f *NetworksFile) { f.Networks[1].SentinelMS = nil },
@@ -75,7 +77,15 @@ func FuzzNetworks(f *testing.F) {
 	if err := someNetworks().Write(path); err != nil {
 		f.Fatal(err)
 	}
-	f.Add([]byte(`{"kind":"densenas.networks","schema_version":1,"table":"a","space":"b","resolution":1,"drawn":20,"policy":{},"networks":[]}`))
+	whole := string(readFile(f, path))
+	if _, err := parseNetworks("seed", []byte(whole)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(whole))
+	f.Add([]byte(strings.Replace(whole, `"sentinel_ms":[1,`, `"sentinel_ms":[1e-7,`, 1)))
+	f.Add([]byte(strings.ReplaceAll(whole, `,"sentinel_ms":[1,1,1,1,1,2]`, "")))
+	f.Add([]byte(strings.ReplaceAll(whole, `"medians_ms":[1,`, `"medians_ms":[1000000000,`)))
+	f.Add([]byte(whole[:len(whole)/2]))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := parseNetworks("fuzzed", data)
 		if err != nil {
@@ -84,9 +94,19 @@ func FuzzNetworks(f *testing.F) {
 			}
 			return
 		}
+		var times []float64
 		for i := range got.Networks {
-			if w := got.Networks[i].whole(nil, middle(nil)); !(w.MedianMS > 0) {
-				t.Errorf("network %d takes %g ms", i, w.MedianMS)
+			times = append(times, got.Networks[i].SentinelMS...)
+		}
+		reference := 0.0
+		if len(times) > 0 {
+			reference = median(times)
+		}
+		for i := range got.Networks {
+			for _, ms := range []float64{reference, 0} {
+				if w := got.Networks[i].whole(nil, ms); !(w.MedianMS > 0 && w.EvenMS > 0 && w.OddMS > 0) || math.IsInf(w.MedianMS+w.EvenMS+w.OddMS, 0) {
+					t.Errorf("network %d takes %g ms, halves %g and %g", i, w.MedianMS, w.EvenMS, w.OddMS)
+				}
 			}
 		}
 	})
