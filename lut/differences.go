@@ -15,7 +15,7 @@ type Difference struct {
 func (d Difference) String() string { return fmt.Sprintf("%s: %s and %s", d.Field, d.A, d.B) }
 
 // Differences lists the settings that must be the same for the times of two tables to be comparable: what decides how fast
-// the device is, the runtime, threads, batch, precision, layout, caches, the policy's precision, and whether an empty call is
+// the device is, the runtime, threads and the processors that they were bound to, batch, precision, layout, caches, the policy's precision, and whether an empty call is
 // known, and so part of the entries. What says nothing of the speed, or follows from these, is left out: vendor, memory,
 // operating system and kernel; so is the highest clock, which some systems do not say, so that it is the highest that was seen;
 // and the resolutions, which keys tell apart.
@@ -32,6 +32,12 @@ func Differences(a, b *Table) []Difference {
 		}
 		return "unknown"
 	}
+	processors := func(t *Table) string {
+		if len(t.Processors) == 0 {
+			return "any"
+		}
+		return strings.Trim(fmt.Sprint(t.Processors), "[]")
+	}
 	var list []Difference
 	for _, f := range []struct {
 		field string
@@ -47,6 +53,7 @@ func Differences(a, b *Table) []Difference {
 		{"runtime.version", a.Runtime.Version, b.Runtime.Version},
 		{"runtime.plugin", a.Runtime.Plugin, b.Runtime.Plugin},
 		{"threads", a.Threads, b.Threads},
+		{"processors", processors(a), processors(b)},
 		{"batch", a.Batch, b.Batch},
 		{"dtype", a.DType, b.DType},
 		{"layout", a.Layout, b.Layout},

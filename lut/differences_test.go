@@ -21,6 +21,7 @@ func TestDifferences(t *testing.T) {
 		"runtime.version: 0.1 and 0.2":           func(t *Table) { t.Runtime.Version = "0.2" },
 		`runtime.plugin: "" and p`:               func(t *Table) { t.Runtime.Plugin = "p" },
 		"threads: 2 and 1":                       func(t *Table) { t.Threads = 1 },
+		`processors: any and "4 5"`:              func(t *Table) { t.Processors = []int{4, 5} },
 		"batch: 1 and 2":                         func(t *Table) { t.Batch = 2 },
 		"dtype: f32 and f16":                     func(t *Table) { t.DType = "f16" },
 		"layout: nhwc and nchw":                  func(t *Table) { t.Layout = "nchw" },

@@ -60,7 +60,7 @@ func Merge(tables ...*Table) (*Merged, error) {
 	if len(refused) > 0 {
 		return nil, exit.BadInput("the tables were measured otherwise and cannot be merged: %s", strings.Join(refused, "; "))
 	}
-	m := &Merged{Table: &Table{Device: first.Device, Runtime: first.Runtime, Threads: first.Threads, Batch: first.Batch,
+	m := &Merged{Table: &Table{Device: first.Device, Runtime: first.Runtime, Threads: first.Threads, Processors: first.Processors, Batch: first.Batch,
 		DType: first.DType, Layout: first.Layout, Caches: first.Caches}}
 	m.settings(tables)
 	m.entries(tables)

@@ -22,6 +22,7 @@ const (
 	maxFlags       = 16
 	maxKey         = 200 // bytes; the longest valid one has less
 	maxResolutions = 100
+	maxProcessors  = 1 << 16
 )
 
 // Unit is the unit of every time in a table; there is no other.
@@ -102,13 +103,15 @@ func (s *Sentinel) check() error {
 
 // Table holds what was measured, as it was measured. Read checks a table; one that is built by hand is checked by Write.
 type Table struct {
-	Device      Device  `json:"device"`
-	Runtime     Runtime `json:"runtime"`
-	Threads     int     `json:"threads,omitempty"` // 0: unknown, or not the host's
-	Batch       int     `json:"batch"`
-	Resolutions []int   `json:"resolutions"` // sides of the network inputs that it was measured for, ascending
-	DType       string  `json:"dtype"`       // f32, bf16 or f16
-	Layout      string  `json:"layout"`      // nhwc or nchw
+	Device  Device  `json:"device"`
+	Runtime Runtime `json:"runtime"`
+	Threads int     `json:"threads,omitempty"` // 0: unknown, or not the host's
+	// Processors are the numbers of those that all threads were bound to, ascending; none: those that the process was given.
+	Processors  []int  `json:"processors,omitempty"`
+	Batch       int    `json:"batch"`
+	Resolutions []int  `json:"resolutions"` // sides of the network inputs that it was measured for, ascending
+	DType       string `json:"dtype"`       // f32, bf16 or f16
+	Layout      string `json:"layout"`      // nhwc or nchw
 	// What the processor's caches held when an op was called: Warm or Cold; empty in an imported table, which does not say.
 	Caches string `json:"caches,omitempty"`
 	// The median time of an empty call with its 95 % interval; 0 where calls are not in the entries, or it is unknown.
@@ -313,6 +316,14 @@ func (t *Table) Check() error {
 		}
 		if i > 0 && r <= t.Resolutions[i-1] {
 			return fmt.Errorf("resolutions[%d] is %d after %d, allowed is an ascending order", i, r, t.Resolutions[i-1])
+		}
+	}
+	for i, n := range t.Processors {
+		if n < 0 || n >= maxProcessors {
+			return fmt.Errorf("processors[%d] is %d, allowed is 0 to %d", i, n, maxProcessors-1)
+		}
+		if i > 0 && n <= t.Processors[i-1] {
+			return fmt.Errorf("processors[%d] is %d after %d, allowed is an ascending order", i, n, t.Processors[i-1])
 		}
 	}
 	if !slices.Contains([]string{"f32", "bf16", "f16"}, t.DType) {

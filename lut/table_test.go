@@ -55,6 +55,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"long note", func(t *Table) { t.Notes[0] = strings.Repeat("x", 501) }, "notes[0] has 501 bytes, allowed are at most 500"},
 		{"batch", func(t *Table) { t.Batch = 0 }, "batch is 0, allowed is 1 to 65536"},
 		{"threads", func(t *Table) { t.Threads = -1 }, "threads is -1, allowed is 0 to 1048576"},
+		{"processor", func(t *Table) { t.Processors = []int{65536} }, "processors[0] is 65536, allowed is 0 to 65535"},
+		{"doubled processor", func(t *Table) { t.Processors = []int{4, 4} }, "processors[1] is 4 after 4, allowed is an ascending order"},
 		{"no resolution", func(t *Table) { t.Resolutions = nil }, "number of resolutions is 0, allowed is 1 to 100"},
 		{"large resolution", func(t *Table) { t.Resolutions = []int{32, 5000} }, "resolutions[1] is 5000, allowed is 1 to 1024"},
 		{"doubled resolution", func(t *Table) { t.Resolutions = []int{32, 32} }, "resolutions[1] is 32 after 32, allowed is an ascending order"},

@@ -54,6 +54,7 @@ type JournalHeader struct {
 	Device      lut.Device    `json:"device"`
 	Runtime     lut.Runtime   `json:"runtime"`
 	Threads     int           `json:"threads"`
+	Processors  []int         `json:"processors,omitempty"` // that all threads were bound to
 	Batch       int           `json:"batch"`
 	Resolutions []int         `json:"resolutions"`
 	DType       string        `json:"dtype"`
@@ -99,7 +100,7 @@ func (s Settings) header(sentinel string, plan Plan) JournalHeader {
 	t := s.NewTable()
 	return JournalHeader{
 		Header: files.Header{Kind: JournalKind, SchemaVersion: JournalSchemaVersion}, Unit: lut.Unit,
-		Device: t.Device, Runtime: t.Runtime, Threads: t.Threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType, Layout: t.Layout,
+		Device: t.Device, Runtime: t.Runtime, Threads: t.Threads, Processors: t.Processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType, Layout: t.Layout,
 		Policy: s.Policy.Journal(), Sentinel: sentinel, Plan: plan.Digest(), Operations: len(plan.Items),
 	}
 }
@@ -115,7 +116,7 @@ func (p Plan) Digest() string {
 // table has the settings of the journal and no entries.
 func (h *JournalHeader) table() *lut.Table {
 	return &lut.Table{
-		Device: h.Device, Runtime: h.Runtime, Threads: h.Threads, Batch: h.Batch, Resolutions: h.Resolutions, DType: h.DType, Layout: h.Layout,
+		Device: h.Device, Runtime: h.Runtime, Threads: h.Threads, Processors: h.Processors, Batch: h.Batch, Resolutions: h.Resolutions, DType: h.DType, Layout: h.Layout,
 		Caches: h.Policy.Caches, Policy: &lut.Policy{Precision: h.Policy.Precision},
 	}
 }

@@ -25,6 +25,7 @@ type Settings struct {
 	Device      lut.Device
 	Runtime     lut.Runtime
 	Threads     int    // that the runtime may use; 0 on an accelerator
+	Processors  []int  // that all threads are bound to, ascending; nil: those that the process was given
 	Batch       int    // images per call
 	Resolutions []int  // sides of the network inputs, ascending
 	DType       string // "f32"
@@ -34,7 +35,7 @@ type Settings struct {
 // NewTable is a table of the settings without entries.
 func (s Settings) NewTable() *lut.Table {
 	return &lut.Table{
-		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Batch: s.Batch, Resolutions: s.Resolutions, DType: s.DType, Layout: "nhwc",
+		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Processors: s.Processors, Batch: s.Batch, Resolutions: s.Resolutions, DType: s.DType, Layout: "nhwc",
 		Caches: s.Policy.Caches,
 		Policy: &lut.Policy{
 			Precision:    s.Policy.Precision,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -20,7 +21,7 @@ type backendOptions struct {
 	batch   int
 	device  string
 
-	processors []int // that threads are bound to, as the device's description lists them; nil: not bound
+	processors []int // that threads are bound to, as the device's description lists them, ascending; nil: not bound
 
 	flags *pflag.FlagSet
 }
@@ -39,7 +40,7 @@ func (o *backendOptions) Validate() error {
 		if err != nil {
 			return err
 		}
-		o.processors = d.Processors
+		o.processors = slices.Sorted(slices.Values(d.Processors)) // nil where there are none
 		for flag, set := range map[string]func(){
 			"backend": func() { o.backend = d.Backend },
 			"threads": func() { o.threads = d.Threads },
@@ -66,6 +67,8 @@ type opened struct {
 	device  lut.Device
 	runtime lut.Runtime
 	threads int
+
+	processors []int // that threads are bound to, ascending; nil: not bound
 }
 
 // open opens the backend and says on stderr which.
@@ -83,9 +86,9 @@ func (o *backendOptions) open(stderr io.Writer) (opened, error) {
 		return opened{}, err
 	}
 	fmt.Fprintf(stderr, "backend: %s\n", b.Why)
-	result := opened{Backend: b, device: device, runtime: lut.Runtime{Name: b.Name, Version: b.Version, Plugin: b.Plugin}, threads: threads}
+	result := opened{Backend: b, device: device, runtime: lut.Runtime{Name: b.Name, Version: b.Version, Plugin: b.Plugin}, threads: threads, processors: o.processors}
 	if b.OnGPU() {
-		result.threads = 0
+		result.threads, result.processors = 0, nil
 		result.device.Model = b.DeviceDescription(0)
 	}
 	digest, err := b.PluginDigest()

@@ -168,6 +168,7 @@ func warnOfOtherTable(stderr io.Writer, t *lut.Table, b opened) {
 		{"version", t.Runtime.Version, b.runtime.Version},
 		{"plugin", t.Runtime.Plugin, b.runtime.Plugin},
 		{"threads", fmt.Sprint(t.Threads), fmt.Sprint(b.threads)},
+		{"processors", join(t.Processors), join(b.processors)},
 		{"dtype", t.DType, gomlxrunner.F32},
 		{"caches", cmp.Or(t.Caches, lut.Warm), lut.Warm},
 	} {

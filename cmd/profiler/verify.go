@@ -220,7 +220,7 @@ func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
 
 // open opens what the table was measured with.
 func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
-	options := backendOptions{backend: o.backend, threads: t.Threads, batch: t.Batch}
+	options := backendOptions{backend: o.backend, threads: t.Threads, processors: t.Processors, batch: t.Batch}
 	if o.backend == "" {
 		// A name of a file in it would be one that a stranger chose.
 		if options.backend = t.Runtime.Name; options.backend != backends.Go && options.backend != backends.XLA {
@@ -228,13 +228,13 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 		}
 	}
 	if err := options.Validate(); err != nil {
-		return opened{}, fmt.Errorf("%s: %w", t.Path(), err) // threads and batch are the table's
+		return opened{}, fmt.Errorf("%s: %w", t.Path(), err) // threads, processors and batch are the table's
 	}
 	b, err := options.open(stderr)
 	if err != nil {
 		return opened{}, err
 	}
-	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}
 	now.Policy.Caches = t.Caches
 	if t.Policy != nil {
 		now.Policy.Precision = t.Policy.Precision // of the table; the networks' is another matter
