@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"densenas/internal/exit"
@@ -366,20 +367,47 @@ func (t *Table) missing(keys []string, of int, target string) error {
 	return exit.AsBadInput(MissingError{Table: t.path, Keys: keys, Of: of, Command: t.ProfileCommand(target)})
 }
 
-// ProfileCommand is the command line that measures what target says, "--space mbv2 --resolution 224", into another table with
-// the batch, type of numbers and state of the caches of this one.
+// ProfileCommand is the command line that measures what target says, "--space mbv2 --resolution 224", into another table with the
+// settings of this one, so that they can be merged.
 func (t *Table) ProfileCommand(target string) string {
-	command := "profiler run " + target
+	words := append([]string{"profiler run", target}, t.runFlags()...)
+	return strings.Join(words, " ") + " -o FILE.lut.json"
+}
+
+// runFlags are the flags of a run with the table's settings. What a flag has as its default is left out, and runtime, threads and
+// sampling where another program measured.
+func (t *Table) runFlags() []string {
+	var flags []string
+	add := func(flag, value string) { flags = append(flags, flag, value) }
+	if p := t.Policy; p != nil && (t.Runtime.Name == "go" || t.Runtime.Name == "xla") {
+		backend := t.Runtime.Name
+		if backend == "xla" && t.Threads == 0 {
+			backend = "xla:cuda"
+		}
+		add("--backend", backend)
+		if len(t.Processors) > 0 {
+			add("--device", "DESCRIPTION") // no flag names processors
+		}
+		if t.Threads > 0 {
+			add("--threads", strconv.Itoa(t.Threads))
+		}
+		if p.Precision > 0 && p.Precision < 1 && p.Precision != 0.01 {
+			add("--precision", strconv.FormatFloat(p.Precision, 'g', -1, 64))
+		}
+		if p.OpLimitMS > 0 && p.OpLimitMS != 1000 {
+			add("--limit", strconv.FormatFloat(p.OpLimitMS, 'f', -1, 64)+"ms")
+		}
+	}
 	if t.Batch > 1 {
-		command += fmt.Sprintf(" --batch %d", t.Batch)
+		add("--batch", strconv.Itoa(t.Batch))
 	}
 	if t.DType != "" && t.DType != "f32" {
-		command += " --dtype " + t.DType
+		add("--dtype", t.DType)
 	}
 	if t.Caches == Cold {
-		command += " --caches " + Cold
+		add("--caches", Cold)
 	}
-	return command + " -o FILE.lut.json"
+	return flags
 }
 
 // MissingError says which keys a table lacks.

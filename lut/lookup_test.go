@@ -282,7 +282,7 @@ func TestMissingKeysAreNamed(t *testing.T) {
 	gone := []string{table.Entries[2].Key, table.Entries[3].Key, table.Entries[4].Key, table.Entries[5].Key}
 	table.Entries = append(table.Entries[:2], table.Entries[6:]...)
 	err := table.Require(ops, "--space tiny --resolution 32")
-	want := "small.lut.json: 4 of 34 keys missing, first: " + strings.Join(gone[:3], ", ") + ", …; measure them with: profiler run --space tiny --resolution 32 -o FILE.lut.json"
+	want := "small.lut.json: 4 of 34 keys missing, first: " + strings.Join(gone[:3], ", ") + ", …; measure them with: profiler run --space tiny --resolution 32 --backend go --threads 2 -o FILE.lut.json"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant %s", err, want)
 	}
@@ -292,13 +292,31 @@ func TestMissingKeysAreNamed(t *testing.T) {
 	}
 	table.Batch = 8
 	_, err = table.Op(mustOps(t, gone[0]), nil)
-	want = "small.lut.json: 1 of 1 keys missing, " + gone[0] + "; measure them with: profiler run --space SPACE --only '" + gone[0] + "' --batch 8 -o FILE.lut.json"
+	want = "small.lut.json: 1 of 1 keys missing, " + gone[0] + "; measure them with: profiler run --space SPACE --only '" + gone[0] + "' --backend go --threads 2 --batch 8 -o FILE.lut.json"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v\nwant %s", err, want)
 	}
 	table.DType, table.Caches = "bf16", Cold
 	if _, err = table.Op(mustOps(t, gone[0]), nil); !errors.As(err, &missing) || !strings.Contains(missing.Command, " --batch 8 --dtype bf16 --caches cold -o ") {
 		t.Errorf("error %v", err)
+	}
+	// A table of this program is measured further only with its settings.
+	for want, change := range map[string]func(*Table){
+		"--backend go --threads 2": func(*Table) {},
+		"--backend xla --threads 1 --precision 0.05 --limit 600ms": func(t *Table) {
+			t.Runtime.Name, t.Threads, t.Policy.Precision, t.Policy.OpLimitMS = "xla", 1, 0.05, 600
+		},
+		"--backend xla:cuda --batch 32":                 func(t *Table) { t.Runtime.Name, t.Threads, t.Batch = "xla", 0, 32 },
+		"--backend go --device DESCRIPTION --threads 2": func(t *Table) { t.Processors = []int{4, 5} },
+		"--batch 32":                func(t *Table) { t.Policy, t.Batch = nil, 32 },
+		"--dtype f16 --caches cold": func(t *Table) { t.Runtime.Name, t.DType, t.Caches = "TensorRT", "f16", Cold },
+	} {
+		other, _ := sample(t, small)
+		other.Policy = &Policy{Precision: 0.01, OpLimitMS: 1000}
+		change(other)
+		if got := strings.Join(other.runFlags(), " "); got != want {
+			t.Errorf("flags %q, want %q", got, want)
+		}
 	}
 	if _, _, err = table.Network(space.MobileNetV2(1, 224, 1000)); !errors.As(err, &missing) || !strings.Contains(missing.Command, "--arch FILE --resolution 224") {
 		t.Errorf("error %v", err)

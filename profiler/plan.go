@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"densenas/internal/exit"
+	"densenas/lut"
 	"densenas/supernet/space"
 )
 
@@ -70,6 +71,25 @@ func (p Plan) Only(pattern string) (Plan, error) {
 		return Plan{}, exit.BadInput("pattern %q matches none of the %d operations, such as %s; `profiler plan` lists them", pattern, len(p.Items), example)
 	}
 	return kept, nil
+}
+
+// Without is the plan but for the operations that a table has.
+func (p Plan) Without(t *lut.Table) Plan {
+	ops := make([]space.Op, len(p.Items))
+	for i, item := range p.Items {
+		ops[i] = item.Op
+	}
+	missing := map[string]bool{}
+	for _, key := range t.Missing(ops) {
+		missing[key] = true
+	}
+	rest := Plan{Resolutions: p.Resolutions}
+	for _, item := range p.Items {
+		if missing[item.Op.Key()] {
+			rest.Items = append(rest.Items, item)
+		}
+	}
+	return rest
 }
 
 // Shard is part number part, from 1, of a plan that is dealt to of devices, which are alike. All parts take about as long, by

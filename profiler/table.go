@@ -9,7 +9,6 @@ import (
 
 	"densenas/internal/exit"
 	"densenas/lut"
-	"densenas/supernet/space"
 )
 
 // Flags of entries.
@@ -114,21 +113,4 @@ func (m *Measurement) entry() lut.Entry {
 		Key: m.Op.Key(), MedianMS: m.MedianMS, LowMS: m.LowMS, HighMS: m.HighMS, MADMS: m.MADMS, P10MS: m.P10MS, P90MS: m.P90MS, MinMS: m.MinMS,
 		Count: m.Count, Rounds: m.Summary.Rounds, MultiplyAdds: m.Op.MultiplyAdds(), Lowering: m.Lowering,
 	}
-}
-
-// Remaining are the operations of a plan that a table, which may be nil, has no entry for.
-func Remaining(p Plan, t *lut.Table) []space.Op {
-	have := map[string]bool{}
-	if t != nil {
-		for i := range t.Entries {
-			have[t.Entries[i].Key] = true
-		}
-	}
-	var ops []space.Op
-	for _, item := range p.Items {
-		if !have[item.Op.Key()] {
-			ops = append(ops, item.Op)
-		}
-	}
-	return ops
 }

@@ -12,18 +12,21 @@ import (
 	"densenas/internal/backends"
 	"densenas/internal/command"
 	"densenas/internal/tables"
+	"densenas/lut"
 	"densenas/profiler"
 )
 
 type planOptions struct {
 	sourceOptions
 	backendOptions
-	format tables.Format
+	missing string
+	format  tables.Format
 }
 
 func (o *planOptions) AddFlags(f *pflag.FlagSet) {
 	o.sourceOptions.AddFlags(f)
 	o.backendOptions.AddFlags(f)
+	f.StringVar(&o.missing, "missing", "", "list only the operations that the table `FILE` lacks")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
 
@@ -43,6 +46,7 @@ func planCommand() *cobra.Command {
 image, and a rough estimate of the time of a call, good to a factor of three. Nothing is measured.`,
 		Example: `  profiler plan --space mbv2
   profiler plan --space cifar --only 'mbconv_k7_*' --format csv
+  profiler plan --space mbv2 --missing cifar.lut.json
   profiler plan --arch found.arch.json --resolution 96`,
 		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -76,6 +80,13 @@ func (o *planOptions) run(stdout io.Writer) error {
 	plan, err := o.plan()
 	if err != nil {
 		return err
+	}
+	if o.missing != "" {
+		table, err := lut.Read(o.missing)
+		if err != nil {
+			return err
+		}
+		plan = plan.Without(table)
 	}
 	report := planReport{Runtime: runtimeOf(o.backend), Batch: o.batch, Resolutions: plan.Resolutions}
 	table := tables.Table{Header: []string{"operation", "places", "multiply-adds", "about ms"}, RightAlign: []bool{false, true, true, true}}

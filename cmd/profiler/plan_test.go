@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,6 +37,24 @@ func TestPlanOfAnArchitectureAtAnotherResolution(t *testing.T) {
 	if !strings.Contains(out, "stem_k3_i3_o16_s2_r64,1,") || !strings.Contains(out, "mbconv_k3_t6_i16_o24_s2_r32,1,") {
 		t.Errorf("plan:\n%s", out)
 	}
+}
+
+func TestPlanOfWhatATableLacks(t *testing.T) {
+	folder := t.TempDir()
+	table := filepath.Join(folder, "a.lut.json")
+	profilerRun(t, "run", "--space", "tiny", "--only", "skip_*", "--backend", "go", "--precision", "0.9", "--limit", "10ms", "-o", table)
+	all, _ := profilerRun(t, "plan", "--space", "tiny", "--backend", "go", "--format", "csv")
+	rest, _ := profilerRun(t, "plan", "--space", "tiny", "--backend", "go", "--format", "csv", "--missing", table)
+	for line := range strings.Lines(all) {
+		key, _, _ := strings.Cut(line, ",")
+		if key != "34 operations" && strings.Contains(rest, line) == strings.HasPrefix(key, "skip_") {
+			t.Errorf("%s in\n%s", key, rest)
+		}
+	}
+	if out, _ := profilerRun(t, "plan", "--space", "tiny", "--only", "skip_*", "--backend", "go", "--missing", table); !strings.Contains(out, "0 operations") {
+		t.Errorf("of a whole table:\n%s", out)
+	}
+	refused(t, folder, []string{"absent.lut.json"}, "plan", "--space", "tiny", "--missing", filepath.Join(folder, "absent.lut.json"))
 }
 
 func TestPlanCountsInWords(t *testing.T) {

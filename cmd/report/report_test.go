@@ -249,7 +249,7 @@ func TestBadInputIsOneLine(t *testing.T) {
 		{"resolution", []string{"arch", "net.arch.json", "--resolution", "-1"}, "--resolution is -1, allowed is 1 to 1024"},
 		{"classes", []string{"arch", "net.arch.json", "--classes", "70000"}, "--classes is 70000, allowed is 1 to 65536"},
 		{"missing keys", []string{"arch", "net.arch.json", "--lut", "cpu.lut.json", "--resolution", "64"},
-			"cpu.lut.json: 8 of 8 keys missing, first: stem_k3_i1_o8_s2_r64, mbconv_k3_t1_i8_o8_s1_r32, mbconv_k3_t6_i8_o16_s2_r32, …; measure them with: profiler run --arch net.arch.json --resolution 64 -o FILE.lut.json"},
+			"cpu.lut.json: 8 of 8 keys missing, first: stem_k3_i1_o8_s2_r64, mbconv_k3_t1_i8_o8_s1_r32, mbconv_k3_t6_i8_o16_s2_r32, …; measure them with: profiler run --arch net.arch.json --resolution 64 --backend xla --threads 2 -o FILE.lut.json"},
 		{"file as run", []string{"run", "net.arch.json"}, "net.arch.json is not a run folder, it has no config.yaml; name the -o of search run"},
 		{"folder without a run", []string{"run", "golden"}, "golden is not a run folder, it has no config.yaml; name the -o of search run"},
 	} {
