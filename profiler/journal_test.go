@@ -267,6 +267,8 @@ func TestJournalRefuses(t *testing.T) {
 		"a descending order":    {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]},{"round":1,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "ascending"},
 		"next to no time":       {head + strings.Replace(first, `"laps_ms":[`, `"laps_ms":[5e-324,`, 1), "rounds[0]: laps_ms[0] is 5e-324"},
 		"next to no sentinel":   {head + one(`{"round":2,"laps_ms":[1],"sentinel_ms":5e-324}`), "sentinel_ms is 5e-324"},
+		"a label of no lap":     {head + one(`{"round":2,"laps_ms":[1],"outlier_laps":[1]}`), "outlier_laps[0] is 1"},
+		"a doubled label":       {head + one(`{"round":2,"laps_ms":[1,1],"outlier_laps":[1,1]}`), "outlier_laps[1] is 1"},
 		"a negative minimum":    {head + one(`{"round":2,"laps_ms":[1],"calls_ms":[1],"min_ms":-1}`), "min_ms is -1"},
 		"longer than a table's": {head + one(`{"round":2,"laps_ms":[1e9],"sentinel_ms":1},{"round":3,"laps_ms":[1],"sentinel_ms":1},{"round":4,"laps_ms":[1],"sentinel_ms":1e9},{"round":5,"laps_ms":[1e9],"sentinel_ms":1e-7}`), "no table follows from it"},
 		"infinite":              {head + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":1e999,"elapsed_ms":0,"outliers":0,"rounds":[{"round":2,"laps_ms":[1]}],"call_rounds":[]}` + "\n", "line 2"},

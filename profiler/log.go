@@ -38,7 +38,7 @@ type Record struct {
 	ElapsedMS float64 `json:"elapsed_ms"` // of the whole run until now, over all continuations
 	Noisy     bool    `json:"noisy,omitempty"`
 	Throttled bool    `json:"throttled,omitempty"`
-	Outliers  int     `json:"outliers"` // among the laps of this visit
+	Outliers  int     `json:"outliers"` // among the laps of this visit; each round names its own
 	Rounds    []Round `json:"rounds"`
 	// Call are the rounds of the empty call since the record before, one for each round that there was, of whatever operations.
 	Call []Round `json:"call_rounds"`
@@ -243,6 +243,11 @@ func (r *Round) check(before int) error {
 	}
 	if len(r.CallsMS) > singles || (len(r.CallsMS) > 0) != (r.MinMS != 0) || r.MinMS < 0 {
 		return fmt.Errorf("calls_ms has %d calls and min_ms is %g, allowed are at most %d calls, and min_ms, above 0, beside them alone", len(r.CallsMS), r.MinMS, singles)
+	}
+	for i, lap := range r.Outliers {
+		if lap < 0 || lap >= len(r.LapsMS) || i > 0 && lap <= r.Outliers[i-1] {
+			return fmt.Errorf("outlier_laps[%d] is %d, allowed are numbers of laps, from 0, in ascending order", i, lap)
+		}
 	}
 	if r.SentinelMS != 0 && !(r.SentinelMS >= minTimeMS && r.SentinelMS <= maxTimeMS) {
 		return fmt.Errorf("sentinel_ms is %g, allowed is 0 or %g to %g", r.SentinelMS, minTimeMS, maxTimeMS)

@@ -328,7 +328,7 @@ func (s *session) save(v *visit, call []Round) error {
 	r.ElapsedMS = rounded(milliseconds(s.elapsed()))
 	r.Noisy, r.Throttled = v.noisy, v.throttled
 	r.Rounds, r.Call = slices.Clone(v.rounds[v.earlier:]), slices.Clone(call)
-	r.Outliers = summarize(r.Rounds, middle(r.Rounds)).Outliers
+	r.Outliers = labelOutliers(r.Rounds, middle(r.Rounds))
 	if err := s.log.Add(r); err != nil {
 		return fmt.Errorf("not saved: %w", err)
 	}

@@ -17,9 +17,6 @@ type Summary struct {
 	MADMS, P10MS, P90MS, MinMS float64
 	// Count is the number of timed laps in all Rounds.
 	Count, Rounds int
-	// Outliers are the laps that lie further from the median of laps than five times their scaled median absolute deviation.
-	// They count like all others: a median does not move by them.
-	Outliers int
 }
 
 // summarize describes what counts among the rounds, corrected to a reference of the sentinel, in ms, 0 for none; nothing where none
@@ -59,14 +56,42 @@ func summarize(rounds []Round, reference float64) Summary {
 		s.LowMS, s.HighMS = min(laps[0], s.MedianMS), max(laps[len(laps)-1], s.MedianMS)
 	}
 	_, s.MADMS = spread(times)
+	return s
+}
+
+// outlier tells the times that lie further from the median of all than five times their scaled median absolute deviation.
+func outlier(times []float64) func(float64) bool {
 	const scaled = 1.4826 // the deviation of normal noise, over its median absolute deviation
-	centre, deviation := spread(laps)
-	for _, lap := range laps {
-		if math.Abs(lap-centre) > 5*scaled*deviation {
-			s.Outliers++
+	centre, deviation := spread(times)
+	return func(ms float64) bool { return math.Abs(ms-centre) > 5*scaled*deviation }
+}
+
+// labelOutliers marks the outliers among the laps of the rounds that count, corrected to a reference of the sentinel, in ms, and
+// returns their number. They count like all others: a median does not move by them.
+func labelOutliers(rounds []Round, reference float64) int {
+	var laps []float64
+	for i := range rounds {
+		if r := &rounds[i]; !r.Discarded {
+			for _, ms := range r.LapsMS {
+				laps = append(laps, ms*r.correction(reference))
+			}
 		}
 	}
-	return s
+	if len(laps) == 0 {
+		return 0
+	}
+	far, n := outlier(laps), 0
+	for i := range rounds {
+		r := &rounds[i]
+		r.Outliers = nil
+		for k, ms := range r.LapsMS {
+			if !r.Discarded && far(ms*r.correction(reference)) {
+				r.Outliers = append(r.Outliers, k)
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // uncertainCorrection is how uncertain a correction is, relative to itself and at 95 %: operations do not all become slower by the

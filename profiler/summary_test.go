@@ -3,7 +3,9 @@ package profiler
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 )
 
 func TestSummarize(t *testing.T) {
@@ -26,6 +28,56 @@ func TestSummarize(t *testing.T) {
 	}
 	if got.Count != want.Count || got.Rounds != want.Rounds {
 		t.Errorf("%d laps in %d rounds", got.Count, got.Rounds)
+	}
+}
+
+// Laps that were interrupted are labelled in the journal, each at its place, and do not move the median.
+func TestOutliersAreLabelled(t *testing.T) {
+	r, ops := fake(1, 0.01)
+	r.base[ops[0]] = 2 * time.Millisecond // one call a lap
+	random, hit := rand.New(rand.NewPCG(7, 8)), map[float64]bool{}
+	var saved []Record
+	p := DefaultPolicy()
+	p.MinRounds = 40
+	r.load = func(time.Duration) float64 {
+		if random.IntN(25) > 0 {
+			return 1
+		}
+		return 30
+	}
+	if err := Profile(t.Context(), r, job(ops), p, Observer{Save: func(r Record) error { saved = append(saved, r); return nil }, pause: r.pause, now: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, round := range saved[0].Rounds {
+		// What the sentinel, which is hit as well, took around the laps is left out of what it tells.
+		var want []int
+		for k, ms := range round.LapsMS {
+			if ms > 20 && !round.Discarded {
+				want = append(want, k)
+				hit[ms] = true
+			}
+		}
+		for _, k := range want {
+			if !slices.Contains(round.Outliers, k) {
+				t.Errorf("round %+v: lap %d is not labelled", round, k)
+			}
+		}
+		n += len(round.Outliers)
+	}
+	if len(hit) < 3 || n != saved[0].Outliers || n > len(hit)+10 {
+		t.Errorf("%d laps were hit, %d are labelled, the record has %d", len(hit), n, saved[0].Outliers)
+	}
+	var log Log
+	if err := log.Add(saved[0]); err != nil {
+		t.Fatal(err)
+	}
+	if m := log.Measurements()[0]; math.Abs(m.MedianMS-2) > 0.04 {
+		t.Errorf("the median moved to %g ms", m.MedianMS)
+	}
+	clean := []Round{{LapsMS: []float64{1, 1.01, 0.99}}, {LapsMS: []float64{1.02, 9, 1}}, {LapsMS: []float64{50}, Discarded: true}}
+	if n := labelOutliers(clean, 0); n != 1 || len(clean[0].Outliers)+len(clean[2].Outliers) > 0 || !slices.Equal(clean[1].Outliers, []int{1}) {
+		t.Errorf("labelled %d: %+v", n, clean)
 	}
 }
 

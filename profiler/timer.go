@@ -36,6 +36,8 @@ type Round struct {
 	// SentinelMS is the time of the sentinel around the laps, the mean of its checks right before and right after them; 0 without
 	// one.
 	SentinelMS float64 `json:"sentinel_ms,omitempty"`
+	// Outliers are the indices, ascending, of the laps that lie far from the others of the visit. They count like all.
+	Outliers []int `json:"outlier_laps,omitempty"`
 	// Discarded rounds do not count: the sentinel was off.
 	Discarded bool `json:"discarded,omitempty"`
 }
