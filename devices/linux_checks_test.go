@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"densenas/lut"
 )
 
 const cpus = "sys/devices/system/cpu/"
@@ -155,6 +157,43 @@ func FuzzParseList(f *testing.F) {
 		numbers, ok := parseList(list)
 		if ok == (len(numbers) == 0) || len(numbers) > maxProcessors {
 			t.Errorf("%q: %d numbers, %v", list, len(numbers), ok)
+		}
+	})
+}
+
+// Whatever the system's files say, checks end, and their warnings fit a table.
+func FuzzCheckLinux(f *testing.F) {
+	stat := func(n int) string {
+		return fmt.Sprintf("17 (a) b) R 1 1 1 0 -1 0 0 0 0 0 %d 5 0 0 20 0 1 0 0\n", n)
+	}
+	f.Add("cpu  100 0 100 1000 0 0 0 9 0 0\n", stat(40), "0.10 0.20 0.30 1/80 11206\n", "MemAvailable: 70 kB\nSwapTotal: 5 kB\n", "0::/user/run\n", "50000 100000\n", "0-3,7\n")
+	f.Add("cpu  1 1 1 1 1 1 1 9223372036854775807 0 0\n", "1 ()", "-1", "MemAvailable: -1 kB", "1:cpu,cpuacct:/../..\n\n", "max 0", "3-0")
+	f.Add("", strings.Repeat(")", 100), "NaN", "", "0::/"+strings.Repeat("a/", 200), "1e308 1e-308", "0-99999999999")
+	f.Fuzz(func(t *testing.T, counts, process, load, memory, groups, quota, online string) {
+		root := board()
+		for path, value := range map[string]string{
+			"proc/stat": counts, "proc/17/stat": process, "proc/loadavg": load, "proc/meminfo": memory, "proc/self/cgroup": groups,
+			"sys/fs/cgroup/cpu.max": quota, "sys/fs/cgroup/user/run/cpu.max": quota, cpus + "online": online,
+			"proc/self/status": "Cpus_allowed_list:\t" + online, cpus + "cpu0/topology/thread_siblings_list": online,
+			cpus + "cpu1/cpufreq/scaling_governor": load, cpus + "cpu2/thermal_throttle/core_throttle_count": quota,
+		} {
+			root[path] = file(value)
+		}
+		before := lookLinux(board(), 1)
+		after := lookLinux(root, 1)
+		after.at = before.at.Add(time.Second)
+		checks := checkLinux(root, Use{Threads: 2}, before, after)
+		table := lut.Table{
+			Device: lut.Device{Model: "x"}, Runtime: lut.Runtime{Name: "x"}, Batch: 1, Resolutions: []int{1}, DType: "f32", Layout: "nhwc",
+			Entries: []lut.Entry{{Key: "skip_i8_o8_s1_r8", MedianMS: 1}}, Warnings: Warnings(checks),
+		}
+		if err := table.Check(); err != nil {
+			t.Errorf("%q: %v", table.Warnings, err)
+		}
+		for _, c := range checks {
+			if c.Name == "" || c.Found == "" || (c.State == Warning) != (c.Advice != "") {
+				t.Errorf("%+v", c)
+			}
 		}
 	})
 }

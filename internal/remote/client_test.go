@@ -72,6 +72,56 @@ func TestTakeReplacesAllOrNothing(t *testing.T) {
 	}
 }
 
+// Whatever comes back over a connection: nothing is written but the table and its journal, whole or not at all, and no temporary file
+// stays.
+func FuzzTake(f *testing.F) {
+	const head = `{"kind":"densenas.remote.reply","schema_version":1,`
+	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"table.lut.json","size":3},{"name":"table.samples.jsonl","size":2}]}` + "\nabcde"))
+	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"table.lut.json","size":3}]}` + "\nab"))
+	f.Add([]byte("welcome\n" + head + `"code":2,"message":"no","files":[]}` + "\n"))
+	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"../../x","size":1}]}` + "\nx"))
+	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"table.lut.json","size":1073741824}]}` + "\nx"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		outside := t.TempDir()
+		folder := filepath.Join(outside, "in")
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		table, journal := filepath.Join(folder, "t.lut.json"), filepath.Join(folder, "t.samples.jsonl")
+		for _, path := range []string{table, journal} {
+			if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var checked bool
+		s := &session{Job: Job{Table: table, Journal: journal, Check: func(tablePath, journalPath string) error {
+			checked = true
+			if content, err := os.ReadFile(tablePath); err != nil || bytes.HasPrefix(content, []byte("no")) {
+				return errors.Join(err, errors.New("no table"))
+			}
+			return nil
+		}}}
+		err := s.take(bufio.NewReader(bytes.NewReader(data)))
+		content, readErr := os.ReadFile(table)
+		if readErr != nil || err != nil && string(content) != "before" || err == nil && !checked {
+			t.Errorf("the table is %q after %v, checked: %t", content, err, checked)
+		}
+		if err == nil && !bytes.Contains(data, content) {
+			t.Errorf("the table is %q", content)
+		}
+		for _, c := range []struct{ folder, want string }{{outside, "in"}, {folder, "t.lut.json t.samples.jsonl"}} {
+			entries, err := os.ReadDir(c.folder)
+			var names string
+			for _, e := range entries {
+				names += " " + e.Name()
+			}
+			if err != nil || names != " "+c.want {
+				t.Error(fmt.Errorf("%s holds%s, want %s", c.folder, names, c.want), err)
+			}
+		}
+	})
+}
+
 func TestCommandPassesNothingThatSshCouldTakeForAnOption(t *testing.T) {
 	s := session{Job: Job{Target: Target{"pi", "board", 22}, Options: []string{"IdentityFile=a b", "BatchMode=no"}}, client: "ssh"}
 	c, err := s.command(t.Context(), probeScript)
