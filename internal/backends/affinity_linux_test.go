@@ -1,6 +1,7 @@
 package backends_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,8 +21,8 @@ import (
 	"densenas/internal/exit"
 )
 
-// The binding is of the whole process and for good, so it is tried in processes of its own: this variable, RUNTIME
-// PROCESSOR, makes the test binary one of them.
+// The binding is of the whole process and for good, so it is tried in processes of its own: this variable, RUNTIME named or RUNTIME
+// counted, makes the test binary one of them.
 const boundVariable = "DENSENAS_TEST_BOUND"
 
 func TestMain(m *testing.M) {
@@ -35,19 +36,42 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bound opens a runtime on one processor, computes with it, starts threads, and looks at where all threads may run.
+// allowed are the processors that this process may use, and the last of them: a binding that does nothing, or takes the first ones, is
+// seen.
+func allowed() (all unix.CPUSet, last int, err error) {
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return all, 0, err
+	}
+	for n := range len(all) * 64 {
+		if all.IsSet(n) {
+			last = n
+		}
+	}
+	return all, last, nil
+}
+
+// bound opens a runtime on one processor, computes with it, starts threads, and looks at where all threads may run. Where the
+// processor is named, that is it; where XLA is asked for one thread, only the thread that computes is on it.
 func bound(job string) error {
-	spec, processor, _ := strings.Cut(job, " ")
-	number, err := strconv.Atoi(processor)
+	spec, way, _ := strings.Cut(job, " ")
+	others, last, err := allowed()
 	if err != nil {
 		return err
 	}
-	backend, err := backends.OpenWith(spec, backends.Options{Processors: []int{number}})
+	var computing unix.CPUSet
+	computing.Set(last)
+	options := backends.Options{Threads: 1}
+	if way == "named" {
+		options, others = backends.Options{Processors: []int{last}}, computing
+	} else {
+		others.Clear(last)
+	}
+	backend, err := backends.OpenWith(spec, options)
 	if err != nil {
 		return err
 	}
 	defer backend.Finalize()
-	if threads := runtime.GOMAXPROCS(0); threads != 1 {
+	if threads := runtime.GOMAXPROCS(0); threads != others.Count() {
 		return fmt.Errorf("GOMAXPROCS is %d", threads)
 	}
 	product := graph.MustNewExec(backend.Backend, func(x *graph.Node) *graph.Node { return graph.MatMul(x, x) })
@@ -72,55 +96,66 @@ func bound(job string) error {
 	started.Wait()
 	defer done.Wait()
 	defer close(look)
-	statuses, err := filepath.Glob("/proc/self/task/*/status")
-	if err != nil || len(statuses) < 9 {
-		return fmt.Errorf("%d threads, %v", len(statuses), err)
+	tasks, err := filepath.Glob("/proc/self/task/*")
+	if err != nil || len(tasks) < 9 {
+		return fmt.Errorf("%d threads, %v", len(tasks), err)
 	}
-	pool := 0 // threads of XLA, which names them so
-	for _, path := range statuses {
-		status, err := os.ReadFile(path)
-		if os.IsNotExist(err) {
-			continue // it ended
-		}
+	pool, elsewhere := 0, 0 // threads of XLA, which names some so; threads that are not where it computes
+	for _, path := range tasks {
+		id, err := strconv.Atoi(filepath.Base(path))
 		if err != nil {
 			return err
 		}
-		_, after, _ := strings.Cut(string(status), "Cpus_allowed_list:")
-		list, _, _ := strings.Cut(after, "\n")
-		if strings.TrimSpace(list) != processor {
-			return fmt.Errorf("%s: may run on %s of %d threads", path, strings.TrimSpace(list), len(statuses))
+		var on unix.CPUSet
+		name, failed := os.ReadFile(path + "/comm")
+		if err := errors.Join(failed, unix.SchedGetaffinity(id, &on)); errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // it ended
+		} else if err != nil {
+			return err
 		}
-		if strings.HasPrefix(string(status), "Name:\ttf_XLA") {
-			pool++
+		if on != computing && on != others {
+			return fmt.Errorf("%s: may run on %v of %d threads", path, on, len(tasks))
+		}
+		if on != computing {
+			elsewhere++
+		}
+		if strings.HasPrefix(string(name), "tf_XLA") {
+			if pool++; on != computing {
+				return fmt.Errorf("a thread that computes may run on %v", on)
+			}
 		}
 	}
 	if pool > 1 {
 		return fmt.Errorf("XLA made %d threads for one processor", pool)
 	}
+	if way != "named" && elsewhere < 9 {
+		return fmt.Errorf("only %d of %d threads are not where XLA computes", elsewhere, len(tasks))
+	}
 	return nil
 }
 
 func TestProcessorsBindEveryThread(t *testing.T) {
-	var allowed unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
-		t.Fatal(err)
-	}
-	if allowed.Count() < 2 {
+	if runtime.NumCPU() < 2 {
 		t.Logf("this process may use one processor only: the binding changes nothing here")
 	}
-	processor := -1 // the last one: a binding that does nothing, or takes the first ones, is seen
-	for n := range len(allowed) * 64 {
-		if allowed.IsSet(n) {
-			processor = n
-		}
+	backendstest.Each(t, func(t *testing.T, backend backends.Backend) { inProcess(t, backend.Name+" named") })
+}
+
+// inProcess runs a job in a process of its own.
+func inProcess(t *testing.T, job string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), boundVariable+"="+job)
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v: %s", job, err, output)
 	}
-	backendstest.Each(t, func(t *testing.T, backend backends.Backend) {
-		command := exec.CommandContext(t.Context(), os.Args[0])
-		command.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", boundVariable, backend.Name, processor))
-		if output, err := command.CombinedOutput(); err != nil {
-			t.Errorf("bound to processor %d: %v: %s", processor, err, output)
-		}
-	})
+}
+
+func TestXLAComputesWhereNothingElseRuns(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("this process may use one processor only")
+	}
+	inProcess(t, backendstest.XLA(t).Name+" counted")
 }
 
 func TestProcessorsRefused(t *testing.T) {

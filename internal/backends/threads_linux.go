@@ -53,25 +53,71 @@ func numbers(set *unix.CPUSet) []int {
 	return list
 }
 
-// bindThreads binds every thread of the process to the processors of the options: the listed ones, or those that the
-// process may use, and of these as many as threads, different cores first. Threads that start later inherit it. XLA sizes
-// its thread pools by it when its client is made; it ignores every other limit.
-func bindThreads(options Options) error {
-	var from unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &from); err != nil {
-		return fmt.Errorf("read the processors of this process: %w", err)
+// processorsOf splits the processors of the options, or those that the process may use, into as many as there are to be threads that
+// compute, and the rest.
+func processorsOf(options Options) (computing, rest unix.CPUSet, err error) {
+	if err := unix.SchedGetaffinity(0, &rest); err != nil {
+		return computing, rest, fmt.Errorf("read the processors of this process: %w", err)
 	}
 	n := options.Threads
 	if len(options.Processors) > 0 {
-		from.Zero()
+		rest.Zero()
 		for _, processor := range options.Processors {
-			from.Set(processor)
+			rest.Set(processor)
 		}
 		if n == 0 {
 			n = len(options.Processors)
 		}
 	}
-	chosen := chooseProcessors(&from, n, coreOf)
+	computing = chooseProcessors(&rest, n, coreOf)
+	for _, processor := range numbers(&computing) {
+		rest.Clear(processor)
+	}
+	return computing, rest, nil
+}
+
+// bindThreads binds every thread of the process to the processors that compute. Threads that start later inherit it.
+func bindThreads(options Options) error {
+	computing, _, err := processorsOf(options)
+	if err != nil {
+		return err
+	}
+	return bindTo(&computing)
+}
+
+// bindPool runs start, and binds the threads that it makes to the processors that compute: XLA sizes its pools by the
+// processors of the thread that makes its client, and ignores every other limit. All other threads of the process are bound to
+// the rest of the processors, if there is one. A thread of the pool spins before it sleeps; the thread that waits for its result
+// would have to wait for the end of that too, were both on one processor, and calls would take longer by up to 40 µs, or not,
+// as it happens.
+func bindPool(options Options, start func() error) error {
+	computing, rest, err := processorsOf(options)
+	if err != nil {
+		return err
+	}
+	if rest.Count() == 0 {
+		if err := bindTo(&computing); err != nil {
+			return err
+		}
+		return start()
+	}
+	if err := bindTo(&rest); err != nil {
+		return err
+	}
+	runtime.LockOSThread() // the runtime starts no thread of its own from a locked one, which would inherit
+	defer runtime.UnlockOSThread()
+	if err := unix.SchedSetaffinity(0, &computing); err != nil {
+		return fmt.Errorf("bind a thread to %v: %w", numbers(&computing), err)
+	}
+	err = start()
+	if back := unix.SchedSetaffinity(0, &rest); err == nil && back != nil {
+		err = fmt.Errorf("bind a thread to %v: %w", numbers(&rest), back)
+	}
+	return err
+}
+
+// bindTo binds all threads of the process, and the Go runtime to as many at once.
+func bindTo(processors *unix.CPUSet) error {
 	// A thread may start another one while the list is read: read it until a pass meets no new one.
 	seen := map[int]bool{}
 	for grew := true; grew; {
@@ -86,20 +132,21 @@ func bindThreads(options Options) error {
 				continue
 			}
 			seen[id], grew = true, true
-			if err := unix.SchedSetaffinity(id, &chosen); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("bind a thread to %v: %w", numbers(&chosen), err)
+			if err := unix.SchedSetaffinity(id, processors); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("bind a thread to %v: %w", numbers(processors), err)
 			}
 		}
 	}
-	runtime.GOMAXPROCS(n)
+	runtime.GOMAXPROCS(processors.Count())
 	return nil
 }
 
-// chooseProcessors takes n of the allowed processors: first one of each core, in order, then the rest.
+// chooseProcessors takes n of the allowed processors: first one of each core, from the last one on, for systems give the first ones
+// most interrupts to serve; then the rest.
 func chooseProcessors(allowed *unix.CPUSet, n int, core func(processor int) string) unix.CPUSet {
 	var first, rest []int
 	used := map[string]bool{}
-	for _, processor := range numbers(allowed) {
+	for _, processor := range slices.Backward(numbers(allowed)) {
 		if name := core(processor); !used[name] {
 			used[name] = true
 			first = append(first, processor)

@@ -13,7 +13,7 @@ func TestChooseProcessorsTakesDifferentCoresFirst(t *testing.T) {
 		allowed.Set(processor)
 	}
 	pairs := func(processor int) string { return strconv.Itoa(processor / 2) }
-	for n, want := range map[int][]int{1: {2}, 2: {2, 4}, 4: {2, 3, 4, 6}, 9: {2, 3, 4, 5, 6, 7}} {
+	for n, want := range map[int][]int{1: {7}, 2: {5, 7}, 4: {3, 5, 6, 7}, 9: {2, 3, 4, 5, 6, 7}} {
 		chosen := chooseProcessors(&allowed, n, pairs)
 		if chosen.Count() != len(want) {
 			t.Fatalf("%d of 6: chose %d", n, chosen.Count())

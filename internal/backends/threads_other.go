@@ -22,3 +22,6 @@ func checkProcessors(options Options) error {
 func bindThreads(Options) error {
 	return fmt.Errorf("this is not possible on %s; leave the number of threads at 0, or use the backend go", runtime.GOOS)
 }
+
+// bindPool refuses, as bindThreads does.
+func bindPool(options Options, _ func() error) error { return bindThreads(options) }

@@ -35,13 +35,22 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 			return Backend{}, fmt.Errorf("open backend xla: %w", err)
 		}
 	}
-	if options.Threads > 0 || len(options.Processors) > 0 {
-		if err := bindThreads(options); err != nil {
-			return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
-		}
+	var backend *xla.Backend
+	var failed error // of the plugin
+	start := func() error {
+		backend, failed = xla.NewWithOptions(path, clientOptions(path))
+		return nil
 	}
-	backend, err := xla.NewWithOptions(path, clientOptions(path))
+	var err error
+	if options.Threads > 0 || len(options.Processors) > 0 {
+		err = bindPool(options, start)
+	} else {
+		err = start()
+	}
 	if err != nil {
+		return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
+	}
+	if err := failed; err != nil {
 		return Backend{}, exit.BadInput("XLA cannot use the plugin %s: %s; get one that it can use by `make xla`, or use the backend go", path, exit.OneLine(err.Error()))
 	}
 	description := filepath.Base(path)
