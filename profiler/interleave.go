@@ -91,9 +91,9 @@ func (b *Bench) Measure(ctx context.Context, calls []Call, observe func(round, c
 	subjects := make([]*subject, len(calls))
 	for i, call := range calls {
 		subjects[i] = b.subject(call)
-		if err := subjects[i].warmUp(ctx, b.policy); err != nil {
-			return nil, err
-		}
+	}
+	if err := warmUp(ctx, b.policy, subjects...); err != nil {
+		return nil, err
 	}
 	turned := func(s *subject) {
 		if observe != nil {
@@ -145,10 +145,8 @@ func Sample(ctx context.Context, call, empty Call, p Policy) (s, emptyCall Summa
 		return Summary{}, Summary{}, false, err
 	}
 	subjects := []*subject{b.subject(call), b.subject(empty)}
-	for _, s := range subjects {
-		if err := s.warmUp(ctx, p); err != nil {
-			return Summary{}, Summary{}, false, err
-		}
+	if err := warmUp(ctx, p, subjects...); err != nil {
+		return Summary{}, Summary{}, false, err
 	}
 	if err := b.rounds(ctx, subjects[:1], subjects[1:], follower{}); err != nil {
 		return Summary{}, Summary{}, false, fmt.Errorf("measuring: %w", err)

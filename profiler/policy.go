@@ -18,11 +18,13 @@ type Policy struct {
 	MaxRounds int
 	// MinLap is how long a lap lasts at least; short operations are repeated within it: 1 ms.
 	MinLap time.Duration
-	// MaxLaps are timed per round; long operations get fewer: 5.
+	// MaxLaps are timed per round; long operations get fewer: 3. The laps of a round differ less from each other than rounds do: more of
+	// them would cost more than they tell.
 	MaxLaps int
 	// RoundTime is what the timed laps of a round should last at most, though there is always one lap: 20 ms.
 	RoundTime time.Duration
-	// Settle is how long an operation is warmed up at least: 200 ms. Then its times have to be flat.
+	// Settle is how long the operations of a group are warmed up at least, all together: 200 ms. The times of each have to be flat
+	// too.
 	Settle time.Duration
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
@@ -60,7 +62,7 @@ func DefaultPolicy() Policy {
 		MinRounds:    10,
 		MaxRounds:    1280,
 		MinLap:       time.Millisecond,
-		MaxLaps:      5,
+		MaxLaps:      3,
 		RoundTime:    20 * time.Millisecond,
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,

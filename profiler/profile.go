@@ -175,7 +175,7 @@ func (s *session) refine(ctx context.Context) error {
 			if visited[op] {
 				continue
 			}
-			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle; len(group) == s.policy.Group || left <= 0 {
+			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle/time.Duration(s.policy.Group); len(group) == s.policy.Group || left <= 0 {
 				break
 			}
 			group, visited[op] = append(group, op), true
@@ -256,8 +256,9 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		}
 	}
 	empty := s.bench.subject(s.empty)
-	if err := empty.warmUp(ctx, s.policy); err != nil {
-		return fmt.Errorf("the empty call: %w", err)
+	empty.name = "the empty call"
+	if err := warmUp(ctx, s.policy, append(subjects[:len(subjects):len(subjects)], empty)...); err != nil {
+		return err
 	}
 	written := 0 // rounds of the empty call
 	ended := func(round) error {
@@ -285,7 +286,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 	return s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
 }
 
-// prepare compiles an operation and warms it up. What it returns beside an error has to be closed too. It returns nothing for
+// prepare compiles an operation. What it returns beside an error has to be closed too. It returns nothing for
 // an operation that was written otherwise before.
 func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, error) {
 	if err := ctx.Err(); err != nil {
@@ -297,6 +298,7 @@ func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, 
 		return nil, fmt.Errorf("%s: %w", op.Key(), err)
 	}
 	v := &visit{subject: s.bench.subject(call), op: op}
+	v.name = op.Key()
 	v.record = Record{Key: op.Key(), Visit: 1, Lowering: lowering, CompileMS: rounded(milliseconds(s.observer.now().Sub(start)))}
 	v.first = true
 	if m := s.log.entries[op.Key()]; m != nil && anew {
@@ -312,9 +314,6 @@ func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, 
 		for i := range v.rounds {
 			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))
 		}
-	}
-	if err := v.warmUp(ctx, s.policy); err != nil {
-		return v, fmt.Errorf("%s: %w", op.Key(), err)
 	}
 	if v.first {
 		s.progress(s.policy.MinRounds, op.Key())

@@ -173,7 +173,7 @@ func TestLongOperationsGetAnInterval(t *testing.T) {
 func TestShortOperationsShareALap(t *testing.T) {
 	r, _ := fake(1, 0)
 	s := &subject{call: r.call(10 * time.Microsecond)}
-	if err := s.warmUp(t.Context(), DefaultPolicy()); err != nil {
+	if err := warmUp(t.Context(), DefaultPolicy(), s); err != nil {
 		t.Fatal(err)
 	}
 	if s.calls != 100 {

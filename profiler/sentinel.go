@@ -70,7 +70,7 @@ type watch struct {
 
 // newWatch warms the sentinel up. Times of earlier rounds, if there are any, are what it is compared with.
 func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest func()) (*watch, error) {
-	if err := s.warmUp(ctx, p); err != nil {
+	if err := warmUp(ctx, p, s); err != nil {
 		return nil, err
 	}
 	w := &watch{subject: s, times: slices.Sorted(slices.Values(earlier))}

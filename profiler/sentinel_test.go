@@ -60,10 +60,10 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 				}
 			}
 
-			// The same without what the sentinel is for.
+			// The same without what the sentinel is for, of operations that take longer, so that each meets busy spells.
 			r, ops = fake(24, 0.02)
 			for op := range r.base {
-				r.base[op] *= 30
+				r.base[op] *= 60
 			}
 			r.load = busy(first)
 			p := DefaultPolicy()
@@ -97,17 +97,18 @@ func TestThrottledEntriesAreFlagged(t *testing.T) {
 	for op := range r.base {
 		r.base[op] *= 30
 	}
-	r.load = func(at time.Duration) float64 {
-		if at > 16*time.Second {
-			return 1.8
+	slower := 1.0
+	r.load = func(time.Duration) float64 { return slower }
+	throttle := func(_ int, note string) {
+		if note == ops[32].Key() { // of the last group, is prepared
+			slower = 1.8
 		}
-		return 1
 	}
 	var paused time.Duration
 	pause := func(ctx context.Context, d time.Duration) error { paused += d; return r.pause(ctx, d) }
 	j := job(ops)
 	p := DefaultPolicy()
-	if err := Profile(t.Context(), r, j, p, Observer{pause: pause, now: r.clock}); err != nil {
+	if err := Profile(t.Context(), r, j, p, Observer{pause: pause, now: r.clock, Progress: throttle}); err != nil {
 		t.Fatal(err)
 	}
 	table := settings().NewTable()

@@ -135,7 +135,7 @@ func TestWarmUpLastsUntilTimesAreFlat(t *testing.T) {
 		r.cold = c.cold
 		call := r.call(time.Millisecond)
 		s := &subject{call: call}
-		if err := s.warmUp(t.Context(), p); err != nil {
+		if err := warmUp(t.Context(), p, s); err != nil {
 			t.Fatal(err)
 		}
 		if spent := call.(*fakeCall).total; spent < c.least || spent > c.most {
@@ -145,7 +145,7 @@ func TestWarmUpLastsUntilTimesAreFlat(t *testing.T) {
 	r.cold, r.noise = 0, 3 // never flat
 	call := r.call(time.Millisecond)
 	s := &subject{call: call}
-	if err := s.warmUp(t.Context(), p); err != nil {
+	if err := warmUp(t.Context(), p, s); err != nil {
 		t.Fatal(err)
 	}
 	if spent := call.(*fakeCall).total; spent < p.Settle {

@@ -2,6 +2,7 @@ package profiler
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 )
@@ -44,6 +45,7 @@ type Round struct {
 
 // subject is an executable under measurement.
 type subject struct {
+	name      string // for errors; may be empty
 	call      Call
 	clock     time.Duration // its resolution
 	calls     int           // per lap
@@ -83,30 +85,63 @@ func (s *subject) lap(every int) (float64, time.Duration, error) {
 // rounded keeps what a clock can tell, so that journals are short, and never 0.
 func rounded(ms float64) float64 { return max(math.Round(ms*1e7), 1) / 1e7 }
 
-// warmUp runs the executable for a while, and until its times are flat. It settles how many calls a lap has.
-func (s *subject) warmUp(ctx context.Context, p Policy) error {
-	s.calls = 1
-	// The first call is cold and says nothing, the second how long a lap will be.
-	if _, _, err := s.lap(0); err != nil {
-		return err
-	}
-	perCall, spent, err := s.lap(0)
-	if err != nil {
-		return err
-	}
-	s.fit(perCall, p)
-	laps := []float64{perCall}
-	window := p.laps(spent) // fewer for long operations
-	for ctx.Err() == nil && spent < p.WarmUp && (spent < p.Settle || !flat(laps, window)) {
-		perCall, took, err := s.lap(0)
-		if err != nil {
-			return err
+// warmUp runs executables that are in memory together in turns, for Settle in all at least, and each until its times are flat. It
+// settles how many calls a lap of each has. What a device needs time for, its clock and its heat, it gets from all of them
+// together; what each needs for itself, code and data in caches, shows in its times.
+func warmUp(ctx context.Context, p Policy, subjects ...*subject) error {
+	var total time.Duration
+	states := make([]warming, len(subjects))
+	for {
+		cold := total < p.Settle
+		for i, s := range subjects {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			took, err := states[i].lap(s, p)
+			if err != nil && s.name != "" {
+				err = fmt.Errorf("%s: %w", s.name, err)
+			}
+			if err != nil {
+				return err
+			}
+			total += took
+			cold = cold || states[i].spent < p.WarmUp && !flat(states[i].laps, states[i].window)
 		}
-		spent += took
-		laps = append(laps, perCall)
+		if !cold || len(subjects) == 0 {
+			return nil
+		}
 	}
-	s.fit(median(laps[max(0, len(laps)-window):]), p)
-	return ctx.Err()
+}
+
+// warming is what is known of an executable that is warmed up.
+type warming struct {
+	laps   []float64 // ms per call, without the first
+	window int       // laps whose median has to stay: fewer for long operations
+	spent  time.Duration
+}
+
+// lap runs one lap, two at first: the first call is cold and says nothing, the second how long a lap will be.
+func (w *warming) lap(s *subject, p Policy) (time.Duration, error) {
+	var took time.Duration
+	if w.laps == nil {
+		s.calls = 1
+		_, first, err := s.lap(0)
+		if err != nil {
+			return 0, err
+		}
+		took = first
+	}
+	perCall, lap, err := s.lap(0)
+	if err != nil {
+		return 0, err
+	}
+	if w.laps == nil {
+		w.window = p.laps(lap)
+	}
+	w.laps = append(w.laps, perCall)
+	s.fit(median(w.laps[max(0, len(w.laps)-w.window):]), p)
+	w.spent += took + lap
+	return took + lap, nil
 }
 
 // fit chooses the calls of a lap for a time per call in ms.
