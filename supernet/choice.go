@@ -2,6 +2,7 @@ package supernet
 
 import (
 	"fmt"
+	"slices"
 
 	"densenas/supernet/space"
 )
@@ -57,9 +58,12 @@ func checkPicks(picks []Pick, candidates int) error {
 	if len(picks) == 0 {
 		return fmt.Errorf("a layer has no pick")
 	}
-	for _, p := range picks {
+	for i, p := range picks {
 		if p.Candidate < 0 || p.Candidate >= candidates {
 			return fmt.Errorf("picks candidate %d of %d", p.Candidate, candidates)
+		}
+		if slices.ContainsFunc(picks[:i], func(q Pick) bool { return q.Candidate == p.Candidate }) {
+			return fmt.Errorf("picks candidate %d twice", p.Candidate)
 		}
 	}
 	return nil

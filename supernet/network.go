@@ -1,8 +1,8 @@
 package supernet
 
 import (
+	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -27,13 +27,17 @@ type Options struct {
 	WeightDecay float64
 	// NormMomentum is the share by which running statistics of batch norm move to those of a batch, 0.1 in the paper.
 	NormMomentum float64
+	// Clients are further clients of the runtime on the same host, if any: each runs an executable at a time, all at once.
+	// Every operation belongs to one of them.
+	Clients []compute.Backend
 }
 
 // Network is the super network of a space on one device of a backend.
 type Network struct {
 	space       *space.Space
 	options     Options
-	device      device
+	devices     []device
+	clients     map[space.Op]int // indices of devices
 	executables *executables
 	stem, first *weights
 	head        [][][]*weights // block-1, incoming connection, candidate
@@ -56,12 +60,14 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	}
 	n := &Network{
 		space: s, options: o,
-		device:      device{backend: b, zeros: map[string]*tensors.Tensor{}},
-		executables: newExecutables(b),
-		stem:        &weights{name: "stem", op: s.StemOp()},
-		first:       &weights{name: "first", op: s.FirstOp()},
-		classifier:  &weights{name: "classifier", op: s.ClassifierOp()},
+		stem:       &weights{name: "stem", op: s.StemOp()},
+		first:      &weights{name: "first", op: s.FirstOp()},
+		classifier: &weights{name: "classifier", op: s.ClassifierOp()},
 	}
+	for _, b := range append([]compute.Backend{b}, o.Clients...) {
+		n.devices = append(n.devices, device{backend: b, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
+	}
+	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.clients[key.Op]].backend })
 	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {
 		ws := make([]*weights, len(ops))
 		for i, o := range ops {
@@ -82,27 +88,68 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	for _, c := range s.Incoming(len(s.Blocks)) {
 		n.final = append(n.final, &weights{name: fmt.Sprintf("final/connection%d", c.Incoming), op: s.FinalOp(c)})
 	}
+	n.assign()
 	return n, nil
 }
 
+// assign deals the operations to the clients: the candidates of a layer in turn, so that the two that an architecture step
+// samples are likely to run at once. What no candidate is goes to the first client.
+func (n *Network) assign() {
+	n.clients = map[space.Op]int{}
+	for _, layers := range [][][][]*weights{n.head, n.stack} {
+		for _, block := range layers {
+			for _, layer := range block {
+				for i, w := range layer {
+					if _, known := n.clients[w.op]; !known && w.op.Kind != space.Skip {
+						n.clients[w.op] = i % len(n.devices)
+					}
+				}
+			}
+		}
+	}
+	for _, w := range n.all() {
+		w.client = n.clients[w.op]
+	}
+}
+
 // Statistics returns what has been executed and compiled so far.
-func (n *Network) Statistics() Statistics {
-	s := n.executables.statistics
-	s.Calls = maps.Clone(s.Calls)
-	return s
+func (n *Network) Statistics() Statistics { return n.executables.snapshot() }
+
+// ResetCalls forgets the calls that [Network.Statistics] has counted so far.
+func (n *Network) ResetCalls() { n.executables.reset() }
+
+// Compile compiles executables and waits for them, calling progress, where it is not nil, with how many are ready.
+func (n *Network) Compile(ctx context.Context, keys []Executable, progress func(done, total int)) error {
+	n.executables.request(keys, false)
+	return n.executables.await(ctx, keys, progress)
+}
+
+// CompileAhead has executables compiled in the background, after those that steps wait for.
+func (n *Network) CompileAhead(keys []Executable) { n.executables.request(keys, false) }
+
+// Materialize draws the weights of every operation, before they are first sampled.
+func (n *Network) Materialize() error {
+	for _, w := range n.all() {
+		if err := n.materialize(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Finalize frees all device memory and executables.
 func (n *Network) Finalize() {
+	n.executables.finalize()
 	for _, w := range n.all() {
 		transfer.Free(w.params...)
 		transfer.Free(w.velocity...)
 		transfer.Free(w.running)
 	}
-	for _, t := range n.device.zeros {
-		transfer.Free(t)
+	for _, d := range n.devices {
+		for _, t := range d.zeros {
+			transfer.Free(t)
+		}
 	}
-	n.executables.finalize()
 }
 
 // all lists the weights of every place, in a fixed order.
@@ -165,7 +212,7 @@ func (n *Network) SetState(state []NamedTensor) error {
 		if transfer.Size(t.Dims) != len(t.Data) || fmt.Sprint(t.Dims) != fmt.Sprint(to.dims) {
 			return fmt.Errorf("tensor %q has shape %v with %d values, want %v", t.Name, t.Dims, len(t.Data), to.dims)
 		}
-		value, err := transfer.Upload(n.device.backend, t.Data, t.Dims...)
+		value, err := transfer.Upload(n.devices[to.w.client].backend, t.Data, t.Dims...)
 		if err != nil {
 			return err
 		}

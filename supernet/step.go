@@ -1,11 +1,11 @@
 package supernet
 
 import (
-	. "github.com/gomlx/gomlx/core/graph"
+	"sync"
+
 	"github.com/gomlx/gomlx/core/tensors"
 
 	transfer "densenas/internal/device"
-	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
@@ -17,108 +17,113 @@ type Products struct {
 	Final []float64     // incoming connection of the final 1×1: by path probability
 }
 
-// taken is one executed operation of a step, with what its backward needs.
+// taken is one operation of a step, with what its backward needs.
 type taken struct {
 	weights *weights
-	input   *tensors.Tensor // owned by someone else
-	factor  float64         // what the output was multiplied with
-	saved   []*tensors.Tensor
+	input   *value
+	factor  float64 // what the output was multiplied with
+	saved   *value  // nil where nothing is kept
 }
 
-// layerTaken are the executed operations of one layer, which share their sum.
+// layerTaken are the operations of one layer, which share their sum.
 type layerTaken []taken
 
-// pass is the state of one step.
+// pass is one step. Its methods only arrange the calls: each runs in a goroutine of its own as soon as its inputs are there
+// and a slot is free, so branches that do not depend on each other run at once. The order of every sum is the program's,
+// whatever runs first.
 type pass struct {
-	n       *Network
-	choice  *Choice
-	keep    bool // for a backward
-	stem    taken
-	first   taken
-	heads   [][]layerTaken // block-1, incoming connection
-	stacks  [][]layerTaken // block-1, stacked layer
-	finals  []taken
-	garbage []*tensors.Tensor // freed when the step ends
-	feature *tensors.Tensor   // sum of the final 1×1 convolutions
+	n        *Network
+	choice   *Choice
+	backward Role // of the step; Evaluate for none
+	rate     *value
+	stem     taken
+	first    taken
+	heads    [][]layerTaken // block-1, incoming connection
+	stacks   [][]layerTaken // block-1, stacked layer
+	finals   []taken
+	feature  *value // sum of the final 1×1 convolutions
+	scalars  map[float32]*value
+	calls    sync.WaitGroup
+	number   int // of calls so far
+	mu       sync.Mutex
+	err      error // the first
 }
 
 // WeightStep runs the choice forward and backward and updates the weights of what ran, at the given learning rate. Nothing
 // else is decayed or moved. Running statistics of batch norm move too.
 func (n *Network) WeightStep(b Batch, c *Choice, rate float64) (Result, error) {
-	p, labels, mask, err := n.begin(b, c, true)
-	if err != nil {
-		return Result{}, err
-	}
-	defer p.end()
-	result, gradient, err := p.classify(labels, mask, WeightBackward, rate)
-	if err != nil {
-		return Result{}, err
-	}
-	_, err = p.backward(gradient, WeightBackward, rate)
+	result, _, err := n.step(b, c, WeightBackward, rate)
 	return result, err
 }
 
 // ArchitectureStep runs the choice forward and backward without touching any weight, and returns the inner products that
 // the gradients of alpha and beta are made of.
 func (n *Network) ArchitectureStep(b Batch, c *Choice) (Result, *Products, error) {
-	p, labels, mask, err := n.begin(b, c, true)
-	if err != nil {
-		return Result{}, nil, err
-	}
-	defer p.end()
-	result, gradient, err := p.classify(labels, mask, ArchitectureBackward, 0)
-	if err != nil {
-		return Result{}, nil, err
-	}
-	products, err := p.backward(gradient, ArchitectureBackward, 0)
-	return result, products, err
+	return n.step(b, c, ArchitectureBackward, 0)
 }
 
 // Evaluate runs the choice forward only, with the statistics of the batch.
 func (n *Network) Evaluate(b Batch, c *Choice) (Result, error) {
-	p, labels, mask, err := n.begin(b, c, false)
-	if err != nil {
-		return Result{}, err
-	}
-	defer p.end()
-	result, _, err := p.classify(labels, mask, Evaluate, 0)
+	result, _, err := n.step(b, c, Evaluate, 0)
 	return result, err
 }
 
-// begin uploads the batch and runs everything before the classifier.
-func (n *Network) begin(b Batch, c *Choice, keep bool) (p *pass, labels, mask *tensors.Tensor, err error) {
+func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Result, products *Products, err error) {
 	s, size := n.space, n.options.Batch
 	if err := b.Check(size, s.Resolution, s.Channels); err != nil {
-		return nil, nil, nil, err
+		return Result{}, nil, err
 	}
 	if err := c.check(s); err != nil {
-		return nil, nil, nil, err
+		return Result{}, nil, err
 	}
-	p = &pass{n: n, choice: c, keep: keep}
+	n.executables.request(n.sampled(c, role), true)
+	p := &pass{n: n, choice: c, backward: role, scalars: map[float32]*value{}}
 	defer func() {
+		p.end()
+		if err == nil {
+			err = p.err
+		}
 		if err != nil {
-			p.end()
+			result, products = Result{}, nil
 		}
 	}()
-	image, err := transfer.Upload(n.device.backend, b.Images, size, s.Resolution, s.Resolution, s.Channels)
+	image, err := transfer.Upload(n.devices[n.stem.client].backend, b.Images, size, s.Resolution, s.Resolution, s.Channels)
 	if err != nil {
-		return nil, nil, nil, err
+		return Result{}, nil, err
 	}
-	p.garbage = append(p.garbage, image)
-	if labels, err = transfer.Upload(n.device.backend, b.Labels, size); err != nil {
-		return nil, nil, nil, err
+	if err := p.forward(valueOf(n.stem.client, image)); err != nil {
+		return Result{}, nil, err
 	}
-	p.garbage = append(p.garbage, labels)
-	if mask, err = transfer.Upload(n.device.backend, b.Mask(), size); err != nil {
-		return nil, nil, nil, err
+	labels, err := transfer.Upload(n.devices[n.classifier.client].backend, b.Labels, size)
+	if err != nil {
+		return Result{}, nil, err
 	}
-	p.garbage = append(p.garbage, mask)
-	return p, labels, mask, p.forward(image)
+	truth := valueOf(n.classifier.client, labels)
+	defer truth.release()
+	masked, err := transfer.Upload(n.devices[n.classifier.client].backend, b.Mask(), size)
+	if err != nil {
+		return Result{}, nil, err
+	}
+	mask := valueOf(n.classifier.client, masked)
+	defer mask.release()
+	if p.rate, err = p.scalar(rate); err != nil {
+		return Result{}, nil, err
+	}
+	gradient, err := p.classify(truth, mask, &result)
+	if err != nil || role == Evaluate {
+		return result, nil, err
+	}
+	products, err = p.back(gradient)
+	return result, products, err
 }
 
+// end waits for all calls and gives up what the pass still holds.
 func (p *pass) end() {
-	transfer.Free(p.garbage...)
-	release := func(t taken) { transfer.Free(t.saved...) }
+	p.calls.Wait()
+	release := func(t taken) {
+		t.input.release()
+		t.saved.release()
+	}
 	release(p.stem)
 	release(p.first)
 	for _, layers := range [][][]layerTaken{p.heads, p.stacks} {
@@ -133,39 +138,131 @@ func (p *pass) end() {
 	for _, t := range p.finals {
 		release(t)
 	}
+	p.feature.release()
+	for _, v := range p.scalars {
+		v.release()
+	}
 }
 
-func (p *pass) forward(image *tensors.Tensor) error {
+// scalar returns a number on the device, uploaded once per step.
+func (p *pass) scalar(x float64) (*value, error) {
+	if v := p.scalars[float32(x)]; v != nil {
+		return v, nil
+	}
+	t, err := transfer.Upload(p.n.devices[0].backend, []float32{float32(x)})
+	if err != nil {
+		return nil, err
+	}
+	v := valueOf(0, t)
+	p.scalars[float32(x)] = v
+	return v, nil
+}
+
+// zero returns zeros that are shared by all steps.
+func (p *pass) zero(client int, dims ...int) (*value, error) {
+	t, err := p.n.devices[client].zero(dims...)
+	if err != nil {
+		return nil, err
+	}
+	return keep(client, t), nil
+}
+
+// call arranges the call of an executable: with all tensors of the arguments, in order, once they are there. Done takes the
+// results, and settles values by them.
+func (p *pass) call(key Executable, args []*value, done func(out []*tensors.Tensor, err error)) {
+	number := p.number
+	p.number++
+	for _, v := range args {
+		v.retain()
+	}
+	p.calls.Go(func() {
+		out, err := p.execute(key, number, args)
+		if err != nil {
+			p.mu.Lock()
+			if p.err == nil {
+				p.err = err
+			}
+			p.mu.Unlock()
+		}
+		done(out, err)
+		for _, v := range args {
+			v.release()
+		}
+	})
+}
+
+func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Tensor, error) {
+	var in []*tensors.Tensor
+	for _, v := range args {
+		<-v.ready
+		if v.err != nil {
+			return nil, v.err
+		}
+	}
+	if _, err := p.n.executables.wait(key); err != nil {
+		return nil, err
+	}
+	client := p.n.clients[key.Op]
+	p.n.devices[client].slot.acquire(number)
+	defer p.n.devices[client].slot.release()
+	for _, v := range args {
+		ts, err := v.on(client, p.n.devices)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, ts...)
+	}
+	return p.n.executables.call(key, in)
+}
+
+// forward arranges everything before the classifier. Connections are added up from the farthest predecessor to the nearest:
+// the farthest is there first.
+func (p *pass) forward(image *value) error {
 	s := p.n.space
 	x, err := p.run(&p.stem, p.n.stem, image, nil, 1)
+	image.release()
 	if err != nil {
 		return err
 	}
-	outputs := make([]*tensors.Tensor, len(s.Blocks))
-	if outputs[0], err = p.run(&p.first, p.n.first, x, nil, 1); err != nil {
+	outputs := make([]*value, len(s.Blocks))
+	defer func() {
+		for _, v := range outputs {
+			v.release()
+		}
+	}()
+	outputs[0], err = p.run(&p.first, p.n.first, x, nil, 1)
+	x.release()
+	if err != nil {
 		return err
 	}
 	p.heads, p.stacks = make([][]layerTaken, len(s.Blocks)-1), make([][]layerTaken, len(s.Blocks)-1)
 	for j := 1; j < len(s.Blocks); j++ {
-		var sum *tensors.Tensor
+		var sum lanes
 		p.heads[j-1] = make([]layerTaken, len(p.n.head[j-1]))
-		for _, c := range s.Incoming(j) {
+		incoming := s.Incoming(j)
+		for i := len(incoming) - 1; i >= 0; i-- {
+			c := incoming[i]
 			beta := p.choice.Beta[c.From][c.Outgoing]
 			layer := &p.heads[j-1][c.Incoming]
-			if sum, err = p.layer(layer, p.n.head[j-1][c.Incoming], p.choice.Head[j-1][c.Incoming], outputs[c.From], sum, beta); err != nil {
+			if err := p.layer(layer, p.n.head[j-1][c.Incoming], p.choice.Head[j-1][c.Incoming], outputs[c.From], &sum, beta); err != nil {
 				return err
 			}
 		}
+		outputs[j] = p.join(&sum, j)
 		p.stacks[j-1] = make([]layerTaken, len(p.n.stack[j-1]))
 		for l := range p.n.stack[j-1] {
-			if sum, err = p.layer(&p.stacks[j-1][l], p.n.stack[j-1][l], p.choice.Stack[j-1][l], sum, nil, 1); err != nil {
+			var next lanes
+			if err := p.layer(&p.stacks[j-1][l], p.n.stack[j-1][l], p.choice.Stack[j-1][l], outputs[j], &next, 1); err != nil {
 				return err
 			}
+			outputs[j].release()
+			outputs[j] = p.join(&next, j)
 		}
-		outputs[j] = sum
 	}
 	p.finals = make([]taken, len(p.n.final))
-	for _, c := range s.Incoming(len(s.Blocks)) {
+	incoming := s.Incoming(len(s.Blocks))
+	for i := len(incoming) - 1; i >= 0; i-- {
+		c := incoming[i]
 		beta := p.choice.Beta[c.From][c.Outgoing]
 		if p.feature, err = p.run(&p.finals[c.Incoming], p.n.final[c.Incoming], outputs[c.From], p.feature, beta); err != nil {
 			return err
@@ -174,114 +271,97 @@ func (p *pass) forward(image *tensors.Tensor) error {
 	return nil
 }
 
-// layer adds factor · Σ weight · op(x) over the picks to the accumulator.
-func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x, accumulator *tensors.Tensor, factor float64) (*tensors.Tensor, error) {
+// layer adds factor · Σ weight · op(x) over the picks to the sum.
+func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x *value, sum *lanes, factor float64) error {
 	*done = make(layerTaken, len(picks))
 	for i, pick := range picks {
+		lane := sum.lane(i)
 		var err error
-		if accumulator, err = p.run(&(*done)[i], candidates[pick.Candidate], x, accumulator, factor*pick.Weight); err != nil {
-			return nil, err
+		if *lane, err = p.run(&(*done)[i], candidates[pick.Candidate], x, *lane, factor*pick.Weight); err != nil {
+			return err
 		}
 	}
-	return accumulator, nil
+	return nil
 }
 
-// run executes one operation: accumulator + factor · op(x), where a nil accumulator is zero.
-func (p *pass) run(t *taken, w *weights, x, accumulator *tensors.Tensor, factor float64) (*tensors.Tensor, error) {
+// run arranges one operation: accumulator + factor · op(x), where a nil accumulator is zero. It takes over the accumulator.
+func (p *pass) run(t *taken, w *weights, x, accumulator *value, factor float64) (*value, error) {
 	n, o := p.n, w.op
-	*t = taken{weights: w, input: x, factor: factor}
+	*t = taken{weights: w, input: x.retain(), factor: factor}
 	if o.Kind == space.Skip && accumulator == nil && factor == 1 {
-		return x, nil
+		return x.retain(), nil
 	}
 	if err := n.materialize(w); err != nil {
+		accumulator.release()
 		return nil, err
 	}
-	partial := accumulator // a sum that nothing else uses
+	var err error
 	if accumulator == nil {
 		r := o.OutResolution()
-		var err error
-		if accumulator, err = n.device.zero(n.options.Batch, r, r, o.Out); err != nil {
+		if accumulator, err = p.zero(w.client, n.options.Batch, r, r, o.Out); err != nil {
 			return nil, err
 		}
 	}
-	role := Evaluate
-	if p.keep {
-		role = Forward
-	}
-	form := op.Form{Lowering: n.options.Lowering(o)}
-	args := append([]any{x, accumulator, float32(factor)}, transfer.Arguments(w.params)...)
-	out, err := n.executables.call(Executable{o, role}, func(in []*Node) []*Node {
-		y, saved := op.Forward(o, form, in[0], in[3:])
-		y = Add(in[1], Mul(in[2], y))
-		if role == Evaluate {
-			return []*Node{y}
-		}
-		return append([]*Node{y}, saved...)
-	}, args...)
+	defer accumulator.release()
+	scale, err := p.scalar(factor)
 	if err != nil {
 		return nil, err
 	}
-	transfer.Free(partial)
-	t.saved = out[1:]
-	p.garbage = append(p.garbage, out[0])
-	return out[0], nil
+	y := newValue(w.client)
+	role := Evaluate
+	if p.backward != Evaluate {
+		role = Forward
+		t.saved = newValue(w.client)
+	}
+	saved := t.saved
+	p.call(Executable{o, role}, []*value{x, accumulator, scale, keep(w.client, w.params...)}, func(out []*tensors.Tensor, err error) {
+		if err != nil {
+			out = make([]*tensors.Tensor, 1)
+		}
+		y.settle(out[:1], err)
+		if saved != nil {
+			saved.settle(out[1:], err)
+		}
+	})
+	return y, nil
 }
 
-// classify runs the classifier, the loss and, in training, the classifier's backward. The gradient is that of p.feature.
-func (p *pass) classify(labels, mask *tensors.Tensor, role Role, rate float64) (Result, *tensors.Tensor, error) {
+// classify arranges the classifier, the loss and, in training, the classifier's backward. It returns the gradient of
+// p.feature. The result is there when the pass has ended.
+func (p *pass) classify(labels, mask *value, result *Result) (*value, error) {
 	n, w := p.n, p.n.classifier
-	o := w.op
 	if err := n.materialize(w); err != nil {
-		return Result{}, nil, err
+		return nil, err
 	}
-	args := append([]any{p.feature, labels, mask, float32(rate)}, transfer.Arguments(w.params)...)
-	if role == WeightBackward {
+	args := []*value{p.feature, labels, mask, p.rate, keep(w.client, w.params...)}
+	if p.backward == WeightBackward {
 		if err := n.materializeVelocity(w); err != nil {
-			return Result{}, nil, err
+			return nil, err
 		}
-		args = append(args, transfer.Arguments(w.velocity)...)
+		args = append(args, keep(w.client, w.velocity...))
 	}
-	count := len(w.params)
-	momentum, decay := n.options.Momentum, n.options.WeightDecay
-	out, err := n.executables.call(Executable{o, role}, func(in []*Node) []*Node {
-		x, labels, mask, rate := in[0], in[1], in[2], in[3]
-		params := in[4 : 4+count]
-		logits, saved := op.Forward(o, op.Form{}, x, params)
-		loss, correct, gradient := op.CrossEntropy(logits, labels, mask, 0)
-		result := []*Node{loss, correct}
-		if role == Evaluate {
-			return result
+	gradient := newValue(w.client)
+	role := p.backward
+	p.call(Executable{w.op, role}, args, func(out []*tensors.Tensor, err error) {
+		if err != nil || role == Evaluate {
+			gradient.settle(nil, err)
+		} else {
+			gradient.settle(out[2:3], nil)
 		}
-		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
-		result = append(result, dx)
+		if err != nil {
+			return
+		}
+		*result = Result{Loss: float64(tensors.ToScalar[float32](out[0])), Correct: int(tensors.ToScalar[float32](out[1]))}
+		transfer.Free(out[:2]...)
 		if role == WeightBackward {
-			result = append(result, update(params, in[4+count:], grads, rate, momentum, decay)...)
+			w.replace(out[3:])
 		}
-		return result
-	}, args...)
-	if err != nil {
-		return Result{}, nil, err
-	}
-	result := Result{Loss: float64(tensors.ToScalar[float32](out[0])), Correct: int(tensors.ToScalar[float32](out[1]))}
-	transfer.Free(out[:2]...)
+	})
 	if role == Evaluate {
-		return result, nil, nil
+		gradient.release()
+		return nil, nil
 	}
-	p.garbage = append(p.garbage, out[2])
-	if role == WeightBackward {
-		w.replace(out[3:])
-	}
-	return result, out[2], nil
-}
-
-// update builds the new parameters, then the new velocities.
-func update(params, velocity, grads []*Node, rate *Node, momentum, decay float64) []*Node {
-	var ps, vs []*Node
-	for i, g := range grads {
-		w, v := op.SGD(params[i], velocity[i], g, rate, momentum, decay)
-		ps, vs = append(ps, w), append(vs, v)
-	}
-	return append(ps, vs...)
+	return gradient, nil
 }
 
 // replace takes over new parameters and velocities, and frees the old ones.
@@ -292,117 +372,140 @@ func (w *weights) replace(updated []*tensors.Tensor) {
 	w.params, w.velocity = updated[:k:k], updated[k:]
 }
 
-// backward goes through the blocks from the last to the first.
-func (p *pass) backward(feature *tensors.Tensor, role Role, rate float64) (*Products, error) {
+// back goes through the blocks from the last to the first, with the gradient of p.feature, which it takes over. The products
+// are there when the pass has ended.
+func (p *pass) back(feature *value) (*Products, error) {
 	s := p.n.space
-	grads := make([]*tensors.Tensor, len(s.Blocks))
-	back := func(t taken, g, accumulator *tensors.Tensor, product *float64) (*tensors.Tensor, error) {
-		return p.back(t, g, accumulator, role, rate, product)
-	}
+	grads := make([]lanes, len(s.Blocks))
+	var g *value
+	defer func() {
+		feature.release()
+		g.release()
+		for i := range grads {
+			grads[i].release()
+		}
+	}()
 	products := &Products{Final: make([]float64, len(p.finals)), Head: make([][][]float64, len(p.heads)), Stack: make([][][]float64, len(p.stacks))}
-	var err error
 	for _, c := range s.Incoming(len(s.Blocks)) {
-		if grads[c.From], err = back(p.finals[c.Incoming], feature, grads[c.From], &products.Final[c.Incoming]); err != nil {
+		if err := p.backOp(&p.finals[c.Incoming], feature, grads[c.From].lane(0), &products.Final[c.Incoming]); err != nil {
 			return nil, err
 		}
 	}
 	for j := len(s.Blocks) - 1; j > 0; j-- {
-		g := grads[j]
+		g.release()
+		g = p.join(&grads[j], j)
 		layers := p.stacks[j-1]
 		products.Stack[j-1] = make([][]float64, len(layers))
 		for l := len(layers) - 1; l >= 0; l-- {
 			products.Stack[j-1][l] = make([]float64, len(layers[l]))
-			var next *tensors.Tensor
-			for i, t := range layers[l] {
-				if next, err = back(t, g, next, &products.Stack[j-1][l][i]); err != nil {
+			var next lanes
+			for i := range layers[l] {
+				if err := p.backOp(&layers[l][i], g, next.lane(i), &products.Stack[j-1][l][i]); err != nil {
+					next.release()
 					return nil, err
 				}
 			}
-			g = next
+			g.release()
+			g = p.join(&next, j)
 		}
 		products.Head[j-1] = make([][]float64, len(p.heads[j-1]))
 		for _, c := range s.Incoming(j) {
 			layer := p.heads[j-1][c.Incoming]
 			products.Head[j-1][c.Incoming] = make([]float64, len(layer))
-			for i, t := range layer {
-				if grads[c.From], err = back(t, g, grads[c.From], &products.Head[j-1][c.Incoming][i]); err != nil {
+			for i := range layer {
+				if err := p.backOp(&layer[i], g, grads[c.From].lane(i), &products.Head[j-1][c.Incoming][i]); err != nil {
 					return nil, err
 				}
 			}
 		}
 	}
-	if role == ArchitectureBackward {
+	if p.backward == ArchitectureBackward {
 		return products, nil // nothing before the first block has architecture parameters
 	}
-	g, err := back(p.first, grads[0], nil, nil)
-	if err != nil {
-		return nil, err
+	g.release()
+	g = p.join(&grads[0], 0)
+	for _, t := range []*taken{&p.first, &p.stem} {
+		var next *value
+		if err := p.backOp(t, g, &next, nil); err != nil {
+			return nil, err
+		}
+		g.release()
+		g = next
 	}
-	_, err = back(p.stem, g, nil, nil)
-	return products, err
+	return products, nil
 }
 
-// back runs one operation's backward: it returns accumulator + the gradient of its input, where a nil accumulator is zero,
-// from g, the gradient of the sum that its output was added to.
-func (p *pass) back(t taken, g, accumulator *tensors.Tensor, role Role, rate float64, product *float64) (*tensors.Tensor, error) {
-	n, w := p.n, t.weights
-	o := w.op
-	if o.Kind == space.Skip && role == WeightBackward && accumulator == nil && t.factor == 1 {
-		return g, nil
+// join adds up the lanes, [batch, resolution, resolution, channels], and takes them over.
+func (p *pass) join(l *lanes, block int) *value {
+	sum := (*l)[0]
+	for _, v := range (*l)[1:] {
+		key := sumOf(p.n.space, block)
+		joined := newValue(p.n.clients[key.Op])
+		p.call(key, []*value{sum, v}, func(out []*tensors.Tensor, err error) { joined.settle(out, err) })
+		sum.release()
+		v.release()
+		sum = joined
 	}
+	*l = nil
+	return sum
+}
+
+// backOp arranges one operation's backward from g, the gradient of the sum that its output was added to: it adds the gradient
+// of its input to the accumulator, where nil is zero.
+func (p *pass) backOp(t *taken, g *value, accumulator **value, product *float64) error {
+	n, w := p.n, t.weights
+	o, role := w.op, p.backward
+	if o.Kind == space.Skip && role == WeightBackward && *accumulator == nil && t.factor == 1 {
+		*accumulator = g.retain()
+		return nil
+	}
+	before := *accumulator
+	*accumulator = nil
 	var err error
-	partial := accumulator // a gradient that nothing else uses
-	if accumulator == nil {
-		if accumulator, err = n.device.zero(n.options.Batch, o.Resolution, o.Resolution, o.In); err != nil {
-			return nil, err
+	if before == nil {
+		if before, err = p.zero(w.client, n.options.Batch, o.Resolution, o.Resolution, o.In); err != nil {
+			return err
 		}
 	}
-	args := append([]any{t.input, g, accumulator, float32(t.factor), float32(rate)}, transfer.Arguments(w.params, t.saved)...)
-	count, kept := len(w.params), len(t.saved)
-	updates := role == WeightBackward && count > 0
+	defer before.release()
+	scale, err := p.scalar(t.factor)
+	if err != nil {
+		return err
+	}
+	args := []*value{t.input, g, before, scale, p.rate, keep(w.client, w.params...)}
+	if t.saved != nil {
+		args = append(args, t.saved)
+	}
+	updates := role == WeightBackward && len(w.params) > 0
 	if updates {
 		if err := n.materializeVelocity(w); err != nil {
-			return nil, err
+			return err
 		}
-		args = append(append(args, transfer.Arguments(w.velocity)...), w.running)
+		args = append(args, keep(w.client, w.velocity...), keep(w.client, w.running))
 	}
-	form := op.Form{Lowering: n.options.Lowering(o)}
-	options := n.options
-	out, err := n.executables.call(Executable{o, role}, func(in []*Node) []*Node {
-		x, g, accumulator, factor, rate := in[0], in[1], in[2], in[3], in[4]
-		params, saved := in[5:5+count], in[5+count:5+count+kept]
-		dx, grads := op.Backward(o, form, x, Mul(g, factor), params, saved)
-		if dx == nil {
-			dx = accumulator // a stem: nothing learns from its input's gradient
-		} else {
-			dx = Add(accumulator, dx)
+	dx := newValue(w.client)
+	*accumulator = dx
+	p.call(Executable{o, role}, args, func(out []*tensors.Tensor, err error) {
+		if err != nil {
+			dx.settle(nil, err)
+			return
 		}
-		if role == ArchitectureBackward {
-			return []*Node{dx, ReduceAllSum(Mul(g, op.Output(o, form, x, params, saved)))}
+		dx.settle(out[:1], nil)
+		switch {
+		case role == ArchitectureBackward:
+			if product != nil {
+				*product = float64(tensors.ToScalar[float32](out[1]))
+			}
+			transfer.Free(out[1])
+		case updates:
+			transfer.Free(w.running)
+			w.running = out[1]
+			w.replace(out[2:])
 		}
-		if !updates {
-			return []*Node{dx}
-		}
-		rest := in[5+count+kept:]
-		running := op.UpdateStatistics(o, rest[count], op.Statistics(o, saved), options.Batch, options.NormMomentum)
-		return append([]*Node{dx, running}, update(params, rest[:count], grads, rate, options.Momentum, options.WeightDecay)...)
-	}, args...)
-	if err != nil {
-		return nil, err
-	}
-	transfer.Free(partial)
-	transfer.Free(t.saved...)
-	p.garbage = append(p.garbage, out[0])
-	switch {
-	case role == ArchitectureBackward:
-		if product != nil {
-			*product = float64(tensors.ToScalar[float32](out[1]))
-		}
-		transfer.Free(out[1])
-	case updates:
-		transfer.Free(w.running)
-		w.running = out[1]
-		w.replace(out[2:])
-	}
-	return out[0], nil
+	})
+	// The call keeps what it needs: what was kept for it is not needed after it.
+	t.input.release()
+	t.saved.release()
+	t.input, t.saved = nil, nil
+	return nil
 }

@@ -203,15 +203,15 @@ func TestOnlySampledOperationsExecute(t *testing.T) {
 	for _, c := range s.Incoming(len(s.Blocks)) {
 		add(s.FinalOp(c))
 	}
-	got := n.Statistics().Calls
+	got := n.Statistics().Executables
 	for e, calls := range want {
-		if got[e] != calls {
-			t.Errorf("%s of %s was called %d times, want %d", e.Role, e.Op.Key(), got[e], calls)
+		if got[e].Calls != calls {
+			t.Errorf("%s was called %d times, want %d", e, got[e].Calls, calls)
 		}
 	}
-	for e, calls := range got {
+	for e, usage := range got {
 		if want[e] == 0 {
-			t.Errorf("%s of %s was called %d times, but is not sampled", e.Role, e.Op.Key(), calls)
+			t.Errorf("%s was called %d times, but is not sampled", e, usage.Calls)
 		}
 	}
 	state, err := n.State()

@@ -17,19 +17,21 @@ import (
 type weights struct {
 	name     string // place and candidate, such as "block3/connection1/mbconv_k3_t6"
 	op       space.Op
+	client   int // where the tensors are
 	params   []*tensors.Tensor
 	velocity []*tensors.Tensor // momentum, nil before the first update
 	running  *tensors.Tensor   // running statistics, nil where the operation has no batch norm
 }
 
-// device is where a network's tensors live.
+// device is a client of the runtime, with what its tensors share.
 type device struct {
 	backend compute.Backend
+	slot    *slots
 	zeros   map[string]*tensors.Tensor
 }
 
 // zero returns a shared tensor of zeros, never written and never freed by a step.
-func (d *device) zero(dims ...int) (*tensors.Tensor, error) {
+func (d device) zero(dims ...int) (*tensors.Tensor, error) {
 	key := fmt.Sprint(dims)
 	if t := d.zeros[key]; t != nil {
 		return t, nil
@@ -64,14 +66,14 @@ func (n *Network) materialize(w *weights) error {
 	}
 	var params []*tensors.Tensor
 	for _, p := range op.TrainingParameters(w.op, false) {
-		t, err := transfer.Upload(n.device.backend, Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
+		t, err := transfer.Upload(n.devices[w.client].backend, Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
 		if err != nil {
 			return err
 		}
 		params = append(params, t)
 	}
 	if size := op.StatisticsSize(w.op); size > 0 && w.running == nil {
-		t, err := transfer.Upload(n.device.backend, op.InitialStatistics(w.op), 1, size)
+		t, err := transfer.Upload(n.devices[w.client].backend, op.InitialStatistics(w.op), 1, size)
 		if err != nil {
 			return err
 		}
@@ -88,7 +90,7 @@ func (n *Network) materializeVelocity(w *weights) error {
 	}
 	var velocity []*tensors.Tensor
 	for _, p := range w.params {
-		t, err := transfer.Zeros(n.device.backend, p.Shape().Dimensions...)
+		t, err := transfer.Zeros(n.devices[w.client].backend, p.Shape().Dimensions...)
 		if err != nil {
 			return err
 		}

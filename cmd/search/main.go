@@ -8,6 +8,7 @@
 //	search range    says how fast and how slow the networks of a space can be
 //	search train    trains an architecture from scratch and tests it
 //	search export   writes a trained network as ONNX
+//	search bench    times the steps of a super network
 //
 // It refuses bad input before it creates or computes anything, in one line and with exit code 2. An interrupted run is
 // saved, and says the command that continues it.
@@ -33,7 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newTrainCommand(), newExportCommand(),
+			newRunCommand(), newResumeCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }

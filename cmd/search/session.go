@@ -57,7 +57,7 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	}
 	// Before the images, which may take minutes.
 	var err error
-	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true}); err != nil {
+	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true, Clients: clients}); err != nil {
 		return nil, err
 	}
 	if err := s.openData(ctx); err != nil {
@@ -70,7 +70,7 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	})
 	s.network, err = supernet.New(s.backend.Backend, s.trained, supernet.Options{
 		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
-		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, Clients: s.backend.More,
 	})
 	if err != nil {
 		s.close()
@@ -83,6 +83,9 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	}
 	return s, nil
 }
+
+// clients is how many operations of a super network run at once: its branches keep two busy.
+const clients = 2
 
 // deviceName identifies processor and runtime, for choices that hold on them alone.
 func deviceName(b backends.Backend) string {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// settings make glibc use one heap, that it grows only and never returns.
-var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=17179869184"}
+// settings make glibc use one heap, that it grows only and never returns, in huge pages where the system has them.
+var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=17179869184", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}
 
 // Variable switches it off where it is set to Off.
 const (
@@ -39,7 +39,7 @@ func Kept() bool {
 func environment(env []string) []string {
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "MALLOC_") || name == Variable && value == Off {
+		if strings.HasPrefix(name, "MALLOC_") || name == "GLIBC_TUNABLES" || name == Variable && value == Off {
 			return nil
 		}
 	}

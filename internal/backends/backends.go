@@ -37,6 +37,16 @@ type Backend struct {
 	PluginPath string
 	// Why says in one line what was opened and, for auto, the reason.
 	Why string
+	// More are further clients of the runtime, see [Options.Clients]; nil for go.
+	More []compute.Backend
+}
+
+// Finalize closes all clients.
+func (b Backend) Finalize() {
+	for _, more := range b.More {
+		more.Finalize()
+	}
+	b.Backend.Finalize()
 }
 
 // Options of [OpenWith]. The zero value is the default.
@@ -54,6 +64,11 @@ type Options struct {
 	// Training tunes XLA's CPU scheduler for large graphs with many temporaries, as forward and backward in one
 	// executable have, unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
 	Training bool
+
+	// Clients is how many clients of XLA are opened, on the CPU only, each with its share of the threads; 0 (the default)
+	// is one. A client runs one operation at a time; small ones gain little from several threads, so several clients that
+	// run an operation each are faster than one that runs them in turn. Their buffers are their own.
+	Clients int
 }
 
 // Open opens the runtime that spec names, with the default options.

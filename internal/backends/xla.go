@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
 	"k8s.io/klog/v2"
@@ -35,17 +38,16 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 			return Backend{}, fmt.Errorf("open backend xla: %w", err)
 		}
 	}
-	var backend *xla.Backend
+	var opened []compute.Backend
 	var failed error // of the plugin
-	start := func() error {
-		backend, failed = xla.NewWithOptions(path, clientOptions(path))
-		return nil
+	start := func(threads int) {
+		opened, failed = openClients(path, min(options.Clients, threads), threads)
 	}
 	var err error
 	if options.Threads > 0 || len(options.Processors) > 0 {
 		err = bindPool(options, start)
 	} else {
-		err = start()
+		start(runtime.GOMAXPROCS(0))
 	}
 	if err != nil {
 		return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
@@ -62,7 +64,8 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 		description += fmt.Sprintf(", %d bytes", info.Size())
 	}
 	return Backend{
-		Backend:    backend,
+		Backend:    opened[0],
+		More:       opened[1:],
 		Name:       XLA,
 		Version:    xlaVersion(),
 		Plugin:     description,
@@ -71,11 +74,42 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 	}, nil
 }
 
+// threadsVariable is read by the CPU plugin when it makes a client, and sizes the client's pools.
+const threadsVariable = "PJRT_NPROC"
+
+// openClients opens n clients, one at least, that share threads which compute; only one where that is not possible.
+func openClients(path string, n, threads int) ([]compute.Backend, error) {
+	n = max(1, n)
+	if onCUDA(path) || os.Getenv(threadsVariable) != "" {
+		n = 1
+	}
+	if n > 1 {
+		if err := os.Setenv(threadsVariable, strconv.Itoa(threads/n)); err != nil {
+			return nil, err
+		}
+		defer os.Unsetenv(threadsVariable)
+	}
+	var opened []compute.Backend
+	for range n {
+		b, err := xla.NewWithOptions(path, clientOptions(path))
+		if err != nil {
+			for _, o := range opened {
+				o.Finalize()
+			}
+			return nil, err
+		}
+		opened = append(opened, b)
+	}
+	return opened, nil
+}
+
+func onCUDA(path string) bool { return strings.Contains(filepath.Base(path), string(plugin.CUDA)) }
+
 // clientOptions keeps XLA's pools as small as the processors that this process may use. By itself the CPU plugin pretends to have
 // several devices, and makes a thread for each. Threads that wait for work spin, and where there are more of them than processors they
 // take the time of the one that works: on one processor, calls took 1.7 times as long, and varied by 20 % instead of 4 %.
 func clientOptions(path string) pjrt.NamedValuesMap {
-	if strings.Contains(filepath.Base(path), string(plugin.CUDA)) {
+	if onCUDA(path) {
 		return nil
 	}
 	return pjrt.NamedValuesMap{"cpu_device_count": int64(1)}

@@ -28,6 +28,27 @@ func Zeros(b compute.Backend, dims ...int) (*tensors.Tensor, error) {
 	return Upload(b, make([]float32, Size(dims)), dims...)
 }
 
+// Copy copies a tensor from another client of the same host, whose memory it reads in place.
+func Copy(b compute.Backend, t *tensors.Tensor) (*tensors.Tensor, error) {
+	from, err := t.Backend()
+	if err != nil {
+		return nil, err
+	}
+	buffer, err := t.Buffer(from, 0)
+	if err != nil {
+		return nil, err
+	}
+	flat, err := buffer.Data()
+	if err != nil {
+		return nil, err
+	}
+	copied, err := b.BufferFromFlatData(0, flat, t.Shape())
+	if err != nil {
+		return nil, err
+	}
+	return tensors.FromBuffer(copied)
+}
+
 // Size returns the number of elements of a shape.
 func Size(dims []int) int {
 	n := 1

@@ -95,6 +95,25 @@ func Forward(o space.Op, f Form, x *Node, params []*Node) (y *Node, saved []*Nod
 	return y, append(t.pre, Concatenate(packed, 1))
 }
 
+// SavedDims returns the dimensions of what [Forward] saves for a batch, in its order.
+func SavedDims(o space.Op, batch int) [][]int {
+	if o.Kind == space.Classifier {
+		return [][]int{{batch, o.In}}
+	}
+	var dims [][]int
+	for i, c := range convolutions(o) {
+		r := o.OutResolution()
+		if o.Expansion > 1 && i == 0 {
+			r = o.Resolution // the expansion's, before the stride
+		}
+		dims = append(dims, []int{batch * r * r, c.out})
+	}
+	if dims == nil {
+		return nil
+	}
+	return append(dims, []int{1, StatisticsSize(o)})
+}
+
 // Statistics returns the packed batch statistics that [Forward] saved, [1, 2·Σ channels]: for each batch norm its means,
 // then its biased variances. It is nil for operations without batch norm.
 func Statistics(o space.Op, saved []*Node) *Node {

@@ -6,6 +6,9 @@ func (s *Space) size(block int) int {
 	return (s.Resolution + stride - 1) / stride
 }
 
+// OutResolution is the side of a block's feature map.
+func (s *Space) OutResolution(block int) int { return s.size(block) }
+
 // StemOp is the convolution on the image.
 func (s *Space) StemOp() Op {
 	return Op{Kind: Stem, Kernel: s.Stem.Kernel, In: s.Channels, Out: s.Stem.Width, Stride: s.Stem.Stride, Resolution: s.Resolution}
