@@ -1,7 +1,7 @@
 # `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist demo test bench lint xla onnxruntime clean
+.PHONY: help build dist demo test bench bench-peer lint xla onnxruntime clean
 
 GO ?= go
 export GO
@@ -53,6 +53,9 @@ endif
 
 bench: ## Run the benchmarks
 	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+bench-peer: build ## Time a search's steps against a peer in PyTorch: PEER=FILE.py PYTHON=...
+	@sh scripts/bench_peer.sh
 
 lint: ## Check the format, vet and run staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt: $$unformatted" >&2; exit 1; fi

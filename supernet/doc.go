@@ -14,5 +14,6 @@
 //	                                            alpha and beta are made of
 //
 // The package knows no latency, no logits and no schedule: the architecture parameters live in package search, as plain
-// numbers. A Network must be used from one goroutine at a time.
+// numbers. A Network must be used from one goroutine at a time; it runs
+// independent calls at once itself.
 package supernet

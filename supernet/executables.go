@@ -69,8 +69,9 @@ var errFinalized = errors.New("the super network is finalized")
 
 // executables compiles programs in the background, in the order in which they are asked for, and calls them.
 type executables struct {
-	program func(Executable) program
-	backend func(Executable) compute.Backend
+	program   func(Executable) program
+	backend   func(Executable) compute.Backend
+	compilers int // programs that are compiled at once
 
 	mu         sync.Mutex
 	entries    map[Executable]*compiled
@@ -91,11 +92,13 @@ type compiled struct {
 	bytes int64 // of arguments and results
 }
 
-// compilers is how many programs are compiled at once: XLA uses several threads for some of the time.
-func compilers() int { return min(4, max(1, runtime.GOMAXPROCS(0))) }
-
 func newExecutables(p func(Executable) program, b func(Executable) compute.Backend) *executables {
-	return &executables{program: p, backend: b, entries: map[Executable]*compiled{}, statistics: Statistics{Executables: map[Executable]Usage{}}}
+	return &executables{
+		program: p, backend: b,
+		compilers:  min(4, runtime.GOMAXPROCS(0)), // XLA itself uses several threads for some of the time
+		entries:    map[Executable]*compiled{},
+		statistics: Statistics{Executables: map[Executable]Usage{}},
+	}
 }
 
 // request has the executables compiled, before all that was requested for later if they are urgent.
@@ -121,7 +124,7 @@ func (e *executables) request(keys []Executable, urgent bool) {
 	} else {
 		e.ahead = append(e.ahead, waiting...)
 	}
-	for e.working < compilers() && e.working < len(e.urgent)+len(e.ahead) {
+	for e.working < e.compilers && e.working < len(e.urgent)+len(e.ahead) {
 		e.working++
 		e.workers.Go(e.work)
 	}

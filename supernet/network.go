@@ -37,7 +37,7 @@ type Network struct {
 	space       *space.Space
 	options     Options
 	devices     []device
-	clients     map[space.Op]int // indices of devices
+	lanes       map[space.Op]int
 	executables *executables
 	stem, first *weights
 	head        [][][]*weights // block-1, incoming connection, candidate
@@ -67,7 +67,7 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	for _, b := range append([]compute.Backend{b}, o.Clients...) {
 		n.devices = append(n.devices, device{backend: b, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
 	}
-	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.clients[key.Op]].backend })
+	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.client(key.Op)].backend })
 	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {
 		ws := make([]*weights, len(ops))
 		for i, o := range ops {
@@ -92,24 +92,40 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	return n, nil
 }
 
-// assign deals the operations to the clients: the candidates of a layer in turn, so that the two that an architecture step
-// samples are likely to run at once. What no candidate is goes to the first client.
+// lanesOfAStep is how many operations of a layer run at once, given as many clients. It is not the number of clients, so that
+// results do not depend on it.
+const lanesOfAStep = 2
+
+// assign deals the operations to lanes: the candidates of a layer in turn, so that the two that an architecture step samples
+// are likely to run at once. What no candidate is goes to the first.
 func (n *Network) assign() {
-	n.clients = map[space.Op]int{}
+	n.lanes = map[space.Op]int{}
 	for _, layers := range [][][][]*weights{n.head, n.stack} {
 		for _, block := range layers {
 			for _, layer := range block {
 				for i, w := range layer {
-					if _, known := n.clients[w.op]; !known && w.op.Kind != space.Skip {
-						n.clients[w.op] = i % len(n.devices)
+					if _, known := n.lanes[w.op]; !known && w.op.Kind != space.Skip {
+						n.lanes[w.op] = i % lanesOfAStep
 					}
 				}
 			}
 		}
 	}
 	for _, w := range n.all() {
-		w.client = n.clients[w.op]
+		w.client = n.client(w.op)
 	}
+}
+
+// client is the index of the device that an operation belongs to.
+func (n *Network) client(o space.Op) int { return n.lanes[o] % len(n.devices) }
+
+// laneOf is the lane that one of a layer's picks is added up in. A pick that is alone needs no lane of its own: its sum would
+// only have to be joined.
+func (n *Network) laneOf(w *weights, picks int) int {
+	if picks == 1 {
+		return 0
+	}
+	return n.lanes[w.op]
 }
 
 // Statistics returns what has been executed and compiled so far.

@@ -1,6 +1,7 @@
 package supernet
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -202,9 +203,7 @@ func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Te
 	if _, err := p.n.executables.wait(key); err != nil {
 		return nil, err
 	}
-	client := p.n.clients[key.Op]
-	p.n.devices[client].slot.acquire(number)
-	defer p.n.devices[client].slot.release()
+	client := p.n.client(key.Op)
 	for _, v := range args {
 		ts, err := v.on(client, p.n.devices)
 		if err != nil {
@@ -212,6 +211,8 @@ func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Te
 		}
 		in = append(in, ts...)
 	}
+	p.n.devices[client].slot.acquire(number)
+	defer p.n.devices[client].slot.release()
 	return p.n.executables.call(key, in)
 }
 
@@ -275,7 +276,7 @@ func (p *pass) forward(image *value) error {
 func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x *value, sum *lanes, factor float64) error {
 	*done = make(layerTaken, len(picks))
 	for i, pick := range picks {
-		lane := sum.lane(i)
+		lane := sum.lane(p.n.laneOf(candidates[pick.Candidate], len(picks)))
 		var err error
 		if *lane, err = p.run(&(*done)[i], candidates[pick.Candidate], x, *lane, factor*pick.Weight); err != nil {
 			return err
@@ -400,7 +401,7 @@ func (p *pass) back(feature *value) (*Products, error) {
 			products.Stack[j-1][l] = make([]float64, len(layers[l]))
 			var next lanes
 			for i := range layers[l] {
-				if err := p.backOp(&layers[l][i], g, next.lane(i), &products.Stack[j-1][l][i]); err != nil {
+				if err := p.backOp(&layers[l][i], g, next.lane(p.n.laneOf(layers[l][i].weights, len(layers[l]))), &products.Stack[j-1][l][i]); err != nil {
 					next.release()
 					return nil, err
 				}
@@ -413,7 +414,7 @@ func (p *pass) back(feature *value) (*Products, error) {
 			layer := p.heads[j-1][c.Incoming]
 			products.Head[j-1][c.Incoming] = make([]float64, len(layer))
 			for i := range layer {
-				if err := p.backOp(&layer[i], g, grads[c.From].lane(i), &products.Head[j-1][c.Incoming][i]); err != nil {
+				if err := p.backOp(&layer[i], g, grads[c.From].lane(p.n.laneOf(layer[i].weights, len(layer))), &products.Head[j-1][c.Incoming][i]); err != nil {
 					return nil, err
 				}
 			}
@@ -437,10 +438,14 @@ func (p *pass) back(feature *value) (*Products, error) {
 
 // join adds up the lanes, [batch, resolution, resolution, channels], and takes them over.
 func (p *pass) join(l *lanes, block int) *value {
-	sum := (*l)[0]
-	for _, v := range (*l)[1:] {
+	var sum *value
+	for _, v := range *l {
+		if sum == nil || v == nil {
+			sum = cmp.Or(sum, v)
+			continue
+		}
 		key := sumOf(p.n.space, block)
-		joined := newValue(p.n.clients[key.Op])
+		joined := newValue(p.n.client(key.Op))
 		p.call(key, []*value{sum, v}, func(out []*tensors.Tensor, err error) { joined.settle(out, err) })
 		sum.release()
 		v.release()

@@ -98,11 +98,11 @@ func (v *value) release() {
 	}
 }
 
-// lanes are sums that are added up at once, one for each pick of a layer: the picks of a layer depend on each other only where
-// their sums are joined.
+// lanes are sums that are added up at once, see [Network.laneOf]: what is in different lanes depends on each other only where
+// they are joined.
 type lanes []*value
 
-// lane returns the sum of the picks with an index; nil in it is zero.
+// lane returns the sum of a lane; nil in it is zero.
 func (l *lanes) lane(i int) **value {
 	for len(*l) <= i {
 		*l = append(*l, nil)

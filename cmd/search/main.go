@@ -26,7 +26,7 @@ import (
 )
 
 func main() {
-	allocator.Keep()
+	allocator.Keep(allocator.HugePages)
 	exit.Main(run)
 }
 

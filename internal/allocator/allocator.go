@@ -9,8 +9,12 @@ import (
 	"strings"
 )
 
-// settings make glibc use one heap, that it grows only and never returns, in huge pages where the system has them.
-var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=17179869184", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}
+// settings make glibc use one heap, that it grows only and never returns.
+var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=17179869184"}
+
+// HugePages is a further setting for [Keep]: the heap is in huge pages, where the system has them. It suits training, which
+// moves much memory.
+const HugePages = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 
 // Variable switches it off where it is set to Off.
 const (
@@ -20,9 +24,9 @@ const (
 
 // Keep starts the program again, in the same process, with the settings, where that is of use: on Linux, in a program with
 // XLA. It does nothing where it was done, or where the user set one of the variables, and where it fails: the program works
-// without. Call it first in main.
-func Keep() {
-	if env := environment(os.Environ()); env != nil {
+// without. More are settings beyond the usual ones. Call it first in main.
+func Keep(more ...string) {
+	if env := environment(os.Environ(), more); env != nil {
 		restart(env)
 	}
 }
@@ -36,12 +40,12 @@ func Kept() bool {
 }
 
 // environment is env with the settings; nil where they must not, or need not, be made.
-func environment(env []string) []string {
+func environment(env, more []string) []string {
 	for _, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
 		if strings.HasPrefix(name, "MALLOC_") || name == "GLIBC_TUNABLES" || name == Variable && value == Off {
 			return nil
 		}
 	}
-	return append(slices.Clone(env), settings...)
+	return slices.Concat(env, settings, more)
 }

@@ -43,10 +43,13 @@ func TestKeepStartsAgain(t *testing.T) {
 }
 
 func TestEnvironmentIsLeftToTheUser(t *testing.T) {
-	if env := environment([]string{"HOME=/home", "MALLOC_TRIM_THRESHOLD_=1"}); env != nil {
+	if env := environment([]string{"HOME=/home", "MALLOC_TRIM_THRESHOLD_=1"}, nil); env != nil {
 		t.Errorf("overrode the user's: %v", env)
 	}
-	if env := environment([]string{"HOME=/home"}); len(env) != 1+len(settings) || env[0] != "HOME=/home" {
+	if env := environment([]string{"HOME=/home", "GLIBC_TUNABLES=glibc.malloc.hugetlb=0"}, []string{HugePages}); env != nil {
+		t.Errorf("overrode the user's: %v", env)
+	}
+	if env := environment([]string{"HOME=/home"}, []string{HugePages}); len(env) != 2+len(settings) || env[0] != "HOME=/home" || env[1+len(settings)] != HugePages {
 		t.Errorf("environment %v", env)
 	}
 }

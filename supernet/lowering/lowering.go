@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -50,8 +51,9 @@ type Options struct {
 	File string
 }
 
-// Chooser chooses lowerings. It must be used from one goroutine at a time.
+// Chooser chooses lowerings. Goroutines may share it; it measures one operation at a time.
 type Chooser struct {
+	mu      sync.Mutex // of choices, held while measuring
 	backend compute.Backend
 	options Options
 	choices map[string]op.Lowering // by convolution
@@ -79,6 +81,8 @@ func New(b compute.Backend, o Options) *Chooser {
 
 // Preset takes over choices made before, as [Chooser.Choices] returns them; unknown lowerings are ignored.
 func (c *Chooser) Preset(choices map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for key, name := range choices {
 		for _, l := range op.Lowerings() {
 			if l.String() == name {
@@ -90,6 +94,8 @@ func (c *Chooser) Preset(choices map[string]string) {
 
 // Choices returns what has been chosen so far, by convolution.
 func (c *Chooser) Choices() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	out := map[string]string{}
 	for key, l := range c.choices {
 		out[key] = l.String()
@@ -104,6 +110,8 @@ func (c *Chooser) Choose(o space.Op) op.Lowering {
 		return op.Taps
 	}
 	key := convolution(o)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if l, ok := c.choices[key]; ok {
 		return l
 	}
@@ -226,7 +234,8 @@ func read(path string) (file, error) {
 
 // Save merges the choices into File.
 func (c *Chooser) Save() error {
-	if c.options.File == "" || len(c.choices) == 0 {
+	choices := c.Choices()
+	if c.options.File == "" || len(choices) == 0 {
 		return nil
 	}
 	f, err := read(c.options.File)
@@ -239,7 +248,7 @@ func (c *Chooser) Save() error {
 	if merged == nil {
 		merged = map[string]string{}
 	}
-	maps.Copy(merged, c.Choices())
+	maps.Copy(merged, choices)
 	f.Devices[c.name()] = merged
 	if err := os.MkdirAll(filepath.Dir(c.options.File), 0o755); err != nil {
 		return err

@@ -149,8 +149,9 @@ func depthwiseInputGradientPhases(dy, kernel *Node, w window) *Node {
 }
 
 const (
-	// densePositions is the largest map side for which the kernel gradient is one product with a selector.
-	densePositions = 4
+	// densePairs is the largest number of pairs of an input and an output position for which the kernel gradient is one
+	// product with a selector: a map of 4×4 without a stride.
+	densePairs = 256
 	// unrolledSamples bounds into how many groups of samples the kernel gradient is unrolled; more groups make larger
 	// executables without making them faster.
 	unrolledSamples = 8
@@ -161,7 +162,7 @@ const (
 func depthwiseKernelGradient(l Lowering, x, dy *Node, w window) *Node {
 	g := x.Graph()
 	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
-	if l == Taps && w.stride == 1 && w.in <= densePositions {
+	if l == Taps && w.in*w.in*w.out*w.out <= densePairs {
 		return depthwiseKernelGradientDense(x, dy, w)
 	}
 	m := w.margin()
@@ -201,30 +202,31 @@ func depthwiseKernelGradient(l Lowering, x, dy *Node, w window) *Node {
 // pairs of positions, summed over the batch, and one product with a 0/1 selector that adds each pair to its tap.
 func depthwiseKernelGradientDense(x, dy *Node, w window) *Node {
 	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
-	p := w.in * w.in
+	from, to := w.in*w.in, w.out*w.out
 	var pairs *Node
 	for q := range n {
 		sample := AxisRange(q, q+1)
-		in := BroadcastToDims(Reshape(Slice(x, sample), p, 1, c), p, p, c)
-		out := BroadcastToDims(Reshape(Slice(dy, sample), 1, p, c), p, p, c)
+		in := BroadcastToDims(Reshape(Slice(x, sample), from, 1, c), from, to, c)
+		out := BroadcastToDims(Reshape(Slice(dy, sample), 1, to, c), from, to, c)
 		pairs = sum(pairs, Mul(in, out))
 	}
-	return Reshape(product(selector(x.Graph(), x.DType(), w), Reshape(pairs, p*p, c)), w.kernel, w.kernel, c)
+	return Reshape(product(selector(x.Graph(), x.DType(), w), Reshape(pairs, from*to, c)), w.kernel, w.kernel, c)
 }
 
-// selector returns [k·k, p·p] with p positions: one where kernel position (row) leads from an output to an input position.
+// selector returns [k·k, pairs of an input and an output position]: one where kernel position (row) leads from the output to
+// the input position.
 func selector(g *Graph, dtype dtypes.DType, w window) *Node {
-	p := w.in * w.in
+	from, to := w.in*w.in, w.out*w.out
 	m := make([][]float32, w.kernel*w.kernel)
 	for t := range m {
-		m[t] = make([]float32, p*p)
+		m[t] = make([]float32, from*to)
 	}
-	for in := range p {
-		for out := range p {
-			i := in/w.in - out/w.in + w.pad()
-			j := in%w.in - out%w.in + w.pad()
+	for in := range from {
+		for out := range to {
+			i := in/w.in - out/w.out*w.stride + w.pad()
+			j := in%w.in - out%w.out*w.stride + w.pad()
 			if i >= 0 && i < w.kernel && j >= 0 && j < w.kernel {
-				m[i*w.kernel+j][in*p+out] = 1
+				m[i*w.kernel+j][in*to+out] = 1
 			}
 		}
 	}
