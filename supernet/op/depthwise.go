@@ -50,6 +50,16 @@ func (w window) taps(f func(i, j int)) {
 	}
 }
 
+// pairs counts pairs of an input and an output position.
+func (w window) pairs() int { return w.in * w.in * w.out * w.out }
+
+// dense reports whether a map is so small that pairing every input with every output position is less work than the taps.
+func (w window) dense() bool {
+	taps := 0
+	w.taps(func(i, j int) { taps++ })
+	return w.pairs() <= densePairs && w.in*w.in < taps
+}
+
 // padSpace pads both spatial axes of x [n, h, w, c] by margin zeros on each side.
 func padSpace(x *Node, margin int) *Node {
 	if margin == 0 {
@@ -87,6 +97,9 @@ func depthwise(l Lowering, x, kernel *Node, w window) *Node {
 		return Convolve(x, Reshape(kernel, w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
 			Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
 	}
+	if w.dense() {
+		return depthwiseDense(x, kernel, w)
+	}
 	m := w.margin()
 	padded := padSpace(x, m)
 	var y *Node
@@ -105,6 +118,9 @@ func depthwiseInputGradient(l Lowering, dy, kernel *Node, w window) *Node {
 		hi := w.in - ((w.out-1)*w.stride + 1) + w.kernel - 1 - lo
 		return Convolve(dy, Reshape(Reverse(kernel, 0, 1), w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
 			InputDilationPerAxis(w.stride, w.stride).PaddingPerDim([][2]int{{lo, hi}, {lo, hi}}).Done()
+	}
+	if w.dense() {
+		return depthwiseInputGradientDense(dy, kernel, w)
 	}
 	if w.stride == 1 {
 		m := w.margin()
@@ -162,7 +178,7 @@ const (
 func depthwiseKernelGradient(l Lowering, x, dy *Node, w window) *Node {
 	g := x.Graph()
 	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
-	if l == Taps && w.in*w.in*w.out*w.out <= densePairs {
+	if l == Taps && w.pairs() <= densePairs {
 		return depthwiseKernelGradientDense(x, dy, w)
 	}
 	m := w.margin()
@@ -211,6 +227,40 @@ func depthwiseKernelGradientDense(x, dy *Node, w window) *Node {
 		pairs = sum(pairs, Mul(in, out))
 	}
 	return Reshape(product(selector(x.Graph(), x.DType(), w), Reshape(pairs, from*to, c)), w.kernel, w.kernel, c)
+}
+
+// expanded returns the kernel for every pair of an input and an output position, [in·in, out·out, c]; zero where the kernel does
+// not lead from one to the other.
+func expanded(kernel *Node, w window) *Node {
+	c := kernel.Shape().Dimensions[2]
+	flat := productTA(selector(kernel.Graph(), kernel.DType(), w), Reshape(kernel, w.kernel*w.kernel, c))
+	return Reshape(flat, w.in*w.in, w.out*w.out, c)
+}
+
+// depthwiseDense is depthwise for maps of a few positions: every input position, times its row of the expanded kernel, adds to
+// all output positions.
+func depthwiseDense(x, kernel *Node, w window) *Node {
+	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
+	from := w.in * w.in
+	flat, all := Reshape(x, n, from, c), expanded(kernel, w)
+	var y *Node
+	for p := range from {
+		y = sum(y, Mul(Slice(flat, AxisRange(), AxisRange(p, p+1)), Slice(all, AxisRange(p, p+1))))
+	}
+	return Reshape(y, n, w.out, w.out, c)
+}
+
+// depthwiseInputGradientDense does the same with input and output exchanged.
+func depthwiseInputGradientDense(dy, kernel *Node, w window) *Node {
+	n, c := dy.Shape().Dimensions[0], dy.Shape().Dimensions[3]
+	from, to := w.in*w.in, w.out*w.out
+	flat, all := Reshape(dy, n, to, c), expanded(kernel, w)
+	var dx *Node
+	for p := range to {
+		row := Reshape(Slice(all, AxisRange(), AxisRange(p, p+1)), 1, from, c)
+		dx = sum(dx, Mul(Slice(flat, AxisRange(), AxisRange(p, p+1)), row))
+	}
+	return Reshape(dx, n, w.in, w.in, c)
 }
 
 // selector returns [k·k, pairs of an input and an output position]: one where kernel position (row) leads from the output to
