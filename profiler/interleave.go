@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -168,13 +169,15 @@ type follower struct {
 	enough func() bool       // ends the rounds: what is not done by then is noisy
 }
 
-// rounds measures subjects, which are warmed up, until all but the companions are done. Companions take part as long as there
-// are rounds.
+// rounds measures subjects, which are warmed up, until all but the companions are done. Where there are many, a round has a part of
+// them, and each gets its turn before one gets a second. Companions take part in every round.
 func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, follow follower) error {
 	defer b.collector.hold()()
 	discarded, inARow := 0, 0
 	patience := time.Duration(len(subjects)) * b.policy.Limit // for pauses
 	last := 0.0                                               // time of the sentinel at the end of the round before; 0: unknown
+	var queue []*subject                                      // that have not had their turn since all of them had
+	allowance := b.allowance * max(1, len(subjects)/b.policy.Group)
 	for {
 		var pending []*subject
 		for _, s := range subjects {
@@ -185,10 +188,15 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		if len(pending) == 0 {
 			break
 		}
+		if queue = slices.DeleteFunc(queue, func(s *subject) bool { return s.done }); len(queue) == 0 {
+			queue = slices.Clone(pending)
+			b.random.Shuffle(len(queue), func(i, k int) { queue[i], queue[k] = queue[k], queue[i] })
+		}
+		pending, queue = split(queue, b.policy.Group)
 		pending = append(pending, companions...)
 		b.random.Shuffle(len(pending), func(i, k int) { pending[i], pending[k] = pending[k], pending[i] })
 		b.number++
-		mayDiscard := discarded < b.allowance && patience > 0
+		mayDiscard := discarded < allowance && patience > 0
 		r, off, end, err := b.round(ctx, pending, last, mayDiscard, follow.turned)
 		if err != nil {
 			return err
@@ -243,12 +251,18 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		discarded, inARow, last = discarded+1, inARow+1, 0
 	}
 	// On a device that stays slow, groups should not wait as long as the first one, in vain.
-	if discarded > 0 && (discarded >= b.allowance || patience <= 0) {
+	if discarded > 0 && (discarded >= allowance || patience <= 0) {
 		b.allowance = max(b.allowance/2, 1)
 	} else {
 		b.allowance = b.policy.MaxDiscarded
 	}
 	return nil
+}
+
+// split takes up to n subjects off the queue.
+func split(queue []*subject, n int) (taken, rest []*subject) {
+	n = min(n, len(queue))
+	return slices.Clone(queue[:n]), queue[n:]
 }
 
 // round gives each of the subjects its turn, between checks of the sentinel: at the beginning, which the end of the round

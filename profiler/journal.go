@@ -79,6 +79,7 @@ type JournalPolicy struct {
 	WarmUpMS     float64 `json:"warm_up_ms"`
 	OpLimitMS    float64 `json:"op_limit_ms"`
 	Group        int     `json:"group"`
+	PassMS       float64 `json:"pass_ms,omitempty"`
 	OffShare     float64 `json:"off_share"`
 	MaxDiscarded int     `json:"max_discarded"`
 	BackOffMS    float64 `json:"back_off_ms"`
@@ -91,7 +92,7 @@ func (p Policy) Journal() JournalPolicy {
 	return JournalPolicy{
 		Precision: p.Precision, MinRounds: p.MinRounds, MaxRounds: p.MaxRounds, MinLapMS: milliseconds(p.MinLap), MaxLaps: p.MaxLaps,
 		RoundMS: milliseconds(p.RoundTime), SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), OpLimitMS: milliseconds(p.Limit),
-		Group: p.Group, OffShare: p.Off, MaxDiscarded: p.MaxDiscarded, BackOffMS: milliseconds(p.BackOff), Caches: p.Caches, Seed: p.Seed,
+		Group: p.Group, PassMS: milliseconds(p.PassTime), OffShare: p.Off, MaxDiscarded: p.MaxDiscarded, BackOffMS: milliseconds(p.BackOff), Caches: p.Caches, Seed: p.Seed,
 	}
 }
 

@@ -34,8 +34,12 @@ type Policy struct {
 	// Total bounds a whole run: 0, no bound. Every operation gets its MinRounds whatever the bound is; what is left of it goes
 	// to the widest intervals first, see [Profile].
 	Total time.Duration
-	// Group is how many operations are in memory, and alternate, at once: 8. A killed run loses at most so many.
+	// Group is how many operations alternate in a round: 8.
 	Group int
+	// PassTime is how long it should take until all operations in memory have had their turn: 2 s. There are as many in memory as
+	// that allows, a whole plan on a fast device, so that its drift hits all alike, but a Group at least, and 512 at most. A
+	// killed run loses at most so many.
+	PassTime time.Duration
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1. A sentinel
 	// that is noisier by itself may be off by three of its standard deviations.
 	Off float64
@@ -68,6 +72,7 @@ func DefaultPolicy() Policy {
 		WarmUp:       time.Second,
 		Limit:        time.Second,
 		Group:        8,
+		PassTime:     2 * time.Second,
 		Off:          0.1,
 		MaxDiscarded: 20,
 		BackOff:      20 * time.Millisecond,
@@ -89,7 +94,7 @@ func (p Policy) Check() error {
 		return exit.BadInput("the budget is %v, allowed is more than 0, or 0 for none", p.Total)
 	case p.Caches != lut.Warm && p.Caches != lut.Cold:
 		return exit.BadInput("caches are to be %.40q, known are %s and %s", p.Caches, lut.Warm, lut.Cold)
-	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Group < 1 || p.MaxRounds > maxRounds:
+	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Group < 1 || p.PassTime < 0 || p.MaxRounds > maxRounds:
 		return exit.BadInput("laps, rounds, warm-up and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
 	case !(p.Off > 0 && p.Off < 1) || p.MaxDiscarded < 0 || p.BackOff < 0:
 		return exit.BadInput("the sentinel may be off by %g, %d rounds and a pause of %v: allowed are above 0 and below 1, and from 0", p.Off, p.MaxDiscarded, p.BackOff)
@@ -102,6 +107,9 @@ const (
 	maxRounds = 10_000
 	maxLaps   = 100
 )
+
+// maxTogether bounds how many operations are in memory.
+const maxTogether = 512
 
 // laps are the timed laps of a round, for laps of this length.
 func (p Policy) laps(lap time.Duration) int {

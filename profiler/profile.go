@@ -96,10 +96,12 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 	if p.Total > 0 {
 		s.bench.policy.MaxRounds = p.MinRounds // for now
 	}
-	for group := range slices.Chunk(ops, p.Group) {
-		if err := s.group(ctx, group, false, nil); err != nil {
+	for rest := ops; len(rest) > 0; {
+		taken, err := s.group(ctx, rest, false, nil)
+		if err != nil {
 			return err
 		}
+		rest = rest[taken:]
 	}
 	if len(ops) > 0 {
 		if err := s.repeat(ctx); err != nil {
@@ -120,7 +122,7 @@ func (s *session) repeat(ctx context.Context) error {
 			ops = append(ops, item.Op)
 		}
 	}
-	for group := range slices.Chunk(ops, s.policy.Group) {
+	for rest := ops; len(rest) > 0; {
 		now, err := s.bench.watch.check(s.bench.collector.tidy)
 		if err != nil {
 			return err
@@ -128,9 +130,11 @@ func (s *session) repeat(ctx context.Context) error {
 		if s.bench.watch.slow(now, s.policy) || s.policy.Total > 0 && s.elapsed() >= s.policy.Total {
 			return nil
 		}
-		if err := s.group(ctx, group, true, nil); err != nil {
+		taken, err := s.group(ctx, rest, true, nil)
+		if err != nil {
 			return err
 		}
+		rest = rest[taken:]
 	}
 	return nil
 }
@@ -183,7 +187,7 @@ func (s *session) refine(ctx context.Context) error {
 		if len(group) == 0 {
 			return nil
 		}
-		if err := s.group(ctx, group, false, func() bool { return s.elapsed() >= s.policy.Total }); err != nil {
+		if _, err := s.group(ctx, group, false, func() bool { return s.elapsed() >= s.policy.Total }); err != nil {
 			return err
 		}
 	}
@@ -236,9 +240,9 @@ type visit struct {
 	complete bool
 }
 
-// group measures operations that are in memory together, until each is done, or there is enough; anew, or in addition to what
-// is known of them.
-func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough func() bool) error {
+// group measures the first of the operations, as many as should be in memory together, until each is done, or there is enough; anew,
+// or in addition to what is known of them. It says how many it took.
+func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough func() bool) (taken int, err error) {
 	var visits []*visit
 	defer func() {
 		for _, v := range visits {
@@ -246,19 +250,32 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		}
 	}()
 	var subjects []*subject
+	var pass time.Duration
 	for _, op := range ops {
+		if taken >= s.policy.Group && pass >= s.policy.PassTime || taken == maxTogether {
+			break
+		}
+		taken++
 		v, err := s.prepare(ctx, op, anew)
 		if v != nil {
 			visits, subjects = append(visits, v), append(subjects, v.subject)
 		}
 		if err != nil {
-			return err
+			return 0, err
+		}
+		if v != nil && len(ops) > s.policy.Group && s.policy.PassTime > 0 {
+			lap, err := v.try()
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", op.Key(), err)
+			}
+			lap = max(lap, s.policy.MinLap)
+			pass += lap * time.Duration(1+s.policy.laps(lap))
 		}
 	}
 	empty := s.bench.subject(s.empty)
 	empty.name = "the empty call"
 	if err := warmUp(ctx, s.policy, append(subjects[:len(subjects):len(subjects)], empty)...); err != nil {
-		return err
+		return 0, err
 	}
 	written := 0 // rounds of the empty call
 	ended := func(round) error {
@@ -283,7 +300,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		}
 		return nil
 	}
-	return s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
+	return taken, s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
 }
 
 // prepare compiles an operation. What it returns beside an error has to be closed too. It returns nothing for

@@ -108,10 +108,10 @@ func job(ops []space.Op) Job {
 }
 
 func TestProfileFindsTheTimes(t *testing.T) {
-	r, ops := fake(40, 0.1)
-	r.cold = 20
+	r, ops := fake(40, 0.05)
+	r.cold = 5
 	p := DefaultPolicy()
-	p.Group = 16
+	p.Group, p.PassTime = 16, 0
 	steps, saved := 0, 0
 	observer := Observer{
 		Save:     func(Record) error { saved++; return nil },
@@ -188,7 +188,7 @@ func TestShortOperationsShareALap(t *testing.T) {
 func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 	r, ops := fake(12, 0.05)
 	p := DefaultPolicy()
-	p.Group = 4
+	p.Group, p.PassTime = 4, 0
 	ctx, cancel := context.WithCancel(t.Context())
 	// The second group begins when the fifth operation is prepared.
 	observer := Observer{

@@ -67,7 +67,7 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 			}
 			r.load = busy(first)
 			p := DefaultPolicy()
-			p.MaxDiscarded = 0
+			p.MaxDiscarded, p.PassTime = 0, 0
 			j = job(ops)
 			if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
 				t.Fatal(err)
@@ -108,6 +108,7 @@ func TestThrottledEntriesAreFlagged(t *testing.T) {
 	pause := func(ctx context.Context, d time.Duration) error { paused += d; return r.pause(ctx, d) }
 	j := job(ops)
 	p := DefaultPolicy()
+	p.PassTime = 0 // one group after the other
 	if err := Profile(t.Context(), r, j, p, Observer{pause: pause, now: r.clock, Progress: throttle}); err != nil {
 		t.Fatal(err)
 	}

@@ -133,6 +133,7 @@ func policyDifferences(got, want JournalPolicy) []string {
 		{"warm-up", fmt.Sprintf("%g-%g ms", got.SettleMS, got.WarmUpMS), fmt.Sprintf("%g-%g ms", want.SettleMS, want.WarmUpMS)},
 		{"limit", fmt.Sprintf("%g ms", got.OpLimitMS), fmt.Sprintf("%g ms", want.OpLimitMS)},
 		{"group", got.Group, want.Group},
+		{"ms per pass", got.PassMS, want.PassMS},
 		{"sentinel's deviation", got.OffShare, want.OffShare},
 		{"discarded rounds", got.MaxDiscarded, want.MaxDiscarded},
 		{"back-off in ms", got.BackOffMS, want.BackOffMS},

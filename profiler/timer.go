@@ -85,19 +85,30 @@ func (s *subject) lap(every int) (float64, time.Duration, error) {
 // rounded keeps what a clock can tell, so that journals are short, and never 0.
 func rounded(ms float64) float64 { return max(math.Round(ms*1e7), 1) / 1e7 }
 
+// try says about how long a call takes: the second one, for the first is cold.
+func (s *subject) try() (time.Duration, error) {
+	if _, err := s.call.Run(); err != nil {
+		return 0, err
+	}
+	return s.call.Run()
+}
+
 // warmUp runs executables that are in memory together in turns, for Settle in all at least, and each until its times are flat. It
 // settles how many calls a lap of each has. What a device needs time for, its clock and its heat, it gets from all of them
 // together; what each needs for itself, code and data in caches, shows in its times.
 func warmUp(ctx context.Context, p Policy, subjects ...*subject) error {
 	var total time.Duration
 	states := make([]warming, len(subjects))
-	for {
-		cold := total < p.Settle
+	for cold := len(subjects); cold > 0 || total < p.Settle && len(subjects) > 0; {
 		for i, s := range subjects {
+			w := &states[i]
+			if w.done && total >= p.Settle {
+				continue
+			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			took, err := states[i].lap(s, p)
+			took, err := w.lap(s, p)
 			if err != nil && s.name != "" {
 				err = fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -105,12 +116,13 @@ func warmUp(ctx context.Context, p Policy, subjects ...*subject) error {
 				return err
 			}
 			total += took
-			cold = cold || states[i].spent < p.WarmUp && !flat(states[i].laps, states[i].window)
-		}
-		if !cold || len(subjects) == 0 {
-			return nil
+			if !w.done && total >= p.Settle && (w.spent >= p.WarmUp || flat(w.laps, w.window)) {
+				w.done = true
+				cold--
+			}
 		}
 	}
+	return nil
 }
 
 // warming is what is known of an executable that is warmed up.
@@ -118,6 +130,7 @@ type warming struct {
 	laps   []float64 // ms per call, without the first
 	window int       // laps whose median has to stay: fewer for long operations
 	spent  time.Duration
+	done   bool // the times have been flat, or there was no time left
 }
 
 // lap runs one lap, two at first: the first call is cold and says nothing, the second how long a lap will be.
