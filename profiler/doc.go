@@ -5,11 +5,11 @@
 // of each operation, times them under a [Policy], and hands over a [Record] of each as soon as it is complete → [Store.Save],
 // which adds it to the journal (journal.go), from which the table follows ([Settings.Fill]).
 //
-// How it measures. Operations are handled in groups, whose executables are in memory together. Each is warmed up for a while,
-// and until its times stay flat. Then come rounds (interleave.go): in each, every operation of the group that is not done takes
-// its turn, in a new random order, so that a drift of the machine hits all alike. A turn is one untimed lap and a few timed ones;
-// a lap repeats a short operation until it lasts about a millisecond (timer.go). The empty call, a graph of next to no work,
-// takes part in every group like an operation.
+// How it measures. Operations are handled in groups, whose executables are in memory together: a whole plan, where all of it can have
+// a turn within two seconds. They are warmed up in turns for a while, and until the times of each stay flat. Then come rounds
+// (interleave.go), of eight operations each: every operation that is not done takes a turn, in a new random order, before one takes
+// another, so that a drift of the machine hits all alike. A turn is one untimed lap and a few timed ones; a lap repeats a short
+// operation until it lasts about a millisecond (timer.go). The empty call, a graph of next to no work, takes part in every round.
 //
 // When it stops (stopping.go). The unit of the interval is the median of a round. The 95 % interval of their median is looked
 // at after 10, 20, 40, … rounds and never in between: so it holds the true median about as often as it says, whenever it is
