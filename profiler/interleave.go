@@ -18,6 +18,7 @@ type Bench struct {
 	clock     time.Duration
 	collector *collector
 	number    int // of the last round
+	ended     int // number of the last round that was not cut short
 	allowance int // rounds that the next group may discard
 	pause     func(ctx context.Context, d time.Duration) error
 }
@@ -39,7 +40,7 @@ func newBench(ctx context.Context, sentinel Call, p Policy, before past, pause f
 	}
 	b := &Bench{
 		policy: p, random: rand.New(rand.NewPCG(p.Seed, uint64(before.rounds))), clock: resolution(), collector: newCollector(),
-		number: before.rounds, allowance: p.MaxDiscarded, pause: pause,
+		number: before.rounds, ended: before.rounds, allowance: p.MaxDiscarded, pause: pause,
 	}
 	if sentinel == nil {
 		return b, nil
@@ -201,7 +202,7 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		if err != nil {
 			return err
 		}
-		last = end
+		last, b.ended = end, b.number
 		for _, s := range companions { // know of every round
 			if n := len(s.rounds); n == 0 || s.rounds[n-1].Number != b.number {
 				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}, SentinelMS: r.sentinel})
@@ -257,6 +258,14 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		b.allowance = b.policy.MaxDiscarded
 	}
 	return nil
+}
+
+// whole are the rounds that were not cut short.
+func (b *Bench) whole(rounds []Round) []Round {
+	for n := len(rounds); n > 0 && rounds[n-1].Number > b.ended; n-- {
+		rounds = rounds[:n-1]
+	}
+	return rounds
 }
 
 // split takes up to n subjects off the queue.

@@ -191,7 +191,7 @@ func parseJournal(name string, data []byte) (*Journal, error) {
 		}
 		j.Records = append(j.Records, r)
 	}
-	if len(log.order) > 0 {
+	if len(log.Measurements()) > 0 {
 		t := j.table()
 		Settings{Policy: Policy{Precision: j.Policy.Precision}}.Fill(t, log, j.Sentinel)
 		if err := t.Check(); err != nil {

@@ -20,9 +20,12 @@ type Measurement struct {
 	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was off
 	// in more than a quarter of the rounds that count.
 	Noisy, Throttled bool
-	Rounds           []Round       // all, discarded ones too
-	Visits           int           // how often it was compiled and measured
-	Compile          time.Duration // of the first visit
+	// Partial: the run was interrupted before the operation was complete. It is no entry of a table, and a run that goes on adds to
+	// its rounds.
+	Partial bool
+	Rounds  []Round       // all, discarded ones too
+	Visits  int           // how often it was compiled and measured
+	Compile time.Duration // of the first visit
 
 	sentinel float64 // ms, the reference that the summary is corrected to: the median around the rounds that count
 }
@@ -33,6 +36,7 @@ type Record struct {
 	Visit int    `json:"visit"` // from 1; a further visit adds rounds to those before
 	// Anew: the rounds of the visits before do not count any more, because the device was slower then.
 	Anew      bool    `json:"anew,omitempty"`
+	Partial   bool    `json:"partial,omitempty"` // interrupted before the operation was complete
 	Lowering  string  `json:"lowering,omitempty"`
 	CompileMS float64 `json:"compile_ms"`
 	ElapsedMS float64 `json:"elapsed_ms"` // of the whole run until now, over all continuations
@@ -73,6 +77,8 @@ func (l *Log) Add(r Record) error {
 		return fmt.Errorf("%s: visit is %d, but there was none before", r.Key, r.Visit)
 	case m != nil && r.Visit != m.Visits+1:
 		return fmt.Errorf("%s: visit is %d after %d", r.Key, r.Visit, m.Visits)
+	case r.Partial && m != nil && !m.Partial:
+		return fmt.Errorf("%s: partial, but complete in the visit before", r.Key)
 	case r.Anew && m == nil:
 		return fmt.Errorf("%s: anew, but there was no visit before", r.Key)
 	case m != nil && !r.Anew && r.Lowering != m.Lowering:
@@ -96,11 +102,13 @@ func (l *Log) Add(r Record) error {
 			m.Rounds[i].Discarded = true
 		}
 	}
-	m.Visits, m.Noisy, m.Throttled = r.Visit, r.Noisy, r.Throttled
+	m.Visits, m.Noisy, m.Throttled, m.Partial = r.Visit, r.Noisy, r.Throttled, r.Partial
 	m.Rounds = append(m.Rounds, slices.Clone(r.Rounds)...)
 	m.sentinel = middle(m.Rounds)
 	m.Summary = summarize(m.Rounds, m.sentinel)
-	l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
+	if !r.Partial {
+		l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
+	}
 	l.calls = append(l.calls, r.Call...)
 	if n := len(r.Call); n > 0 {
 		l.last = r.Call[n-1].Number
@@ -109,20 +117,34 @@ func (l *Log) Add(r Record) error {
 	return nil
 }
 
-// Measurements are the operations in the order in which they were first complete, corrected to the sentinel's median over the
-// whole run.
+// Measurements are the operations that are complete, in the order in which they were first measured, corrected to the sentinel's
+// median over the whole run.
 func (l *Log) Measurements() []Measurement {
 	reference := l.reference()
-	all := make([]Measurement, len(l.order))
-	for i, key := range l.order {
+	var all []Measurement
+	for _, key := range l.order {
 		m := *l.entries[key]
+		if m.Partial {
+			continue
+		}
 		if reference > 0 && m.sentinel > 0 {
 			m.Summary, m.sentinel = m.Summary.scaled(reference/m.sentinel), reference
 		}
-		all[i] = m
+		all = append(all, m)
 	}
 	return all
 }
+
+// entry is what is known of an operation; nil where nothing is.
+func (l *Log) entry(op space.Op) *Measurement {
+	if l == nil {
+		return nil
+	}
+	return l.entries[op.Key()]
+}
+
+// Partial is the number of operations of which there are rounds, though too few.
+func (l *Log) Partial() int { return len(l.order) - len(l.Measurements()) }
 
 // RoundMedians are the medians of the laps of each round that counts, in ms: corrected like the summary, or as observed.
 func (m *Measurement) RoundMedians(correct bool) []float64 {

@@ -38,7 +38,7 @@ type Policy struct {
 	Group int
 	// PassTime is how long it should take until all operations in memory have had their turn: 2 s. There are as many in memory as
 	// that allows, a whole plan on a fast device, so that its drift hits all alike, but a Group at least, and 512 at most. A
-	// killed run loses at most so many.
+	// killed run loses at most so many; an interrupted one keeps their rounds.
 	PassTime time.Duration
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1. A sentinel
 	// that is noisier by itself may be off by three of its standard deviations.

@@ -3,6 +3,7 @@ package profiler
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,11 +30,11 @@ type Job struct {
 	Log *Log
 }
 
-// remaining are the operations that have not been measured yet.
+// remaining are the operations that have not been measured completely.
 func (j Job) remaining() []space.Op {
 	var ops []space.Op
 	for _, item := range j.Items {
-		if j.Log == nil || j.Log.entries[item.Op.Key()] == nil {
+		if m := j.Log.entry(item.Op); m == nil || m.Partial {
 			ops = append(ops, item.Op)
 		}
 	}
@@ -202,7 +203,7 @@ func (j Job) worth(p Policy) []space.Op {
 	var ops []space.Op
 	for _, item := range j.Items {
 		m := j.Log.entries[item.Op.Key()]
-		if m == nil || !m.Noisy || spent(m.Rounds, p) >= p.Limit || m.Summary.Rounds >= p.MaxRounds {
+		if m == nil || m.Partial || !m.Noisy || spent(m.Rounds, p) >= p.Limit || m.Summary.Rounds >= p.MaxRounds {
 			continue
 		}
 		ops = append(ops, item.Op)
@@ -278,12 +279,13 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		return 0, err
 	}
 	written := 0 // rounds of the empty call
-	ended := func(round) error {
+	ended := func(r round) error {
 		for _, v := range visits {
 			if v.complete {
 				continue
 			}
-			if n := len(v.medians); !v.done && v.first && n > 0 && n < s.policy.MinRounds {
+			tookPart := len(v.rounds) > v.earlier && v.rounds[len(v.rounds)-1].Number == r.number
+			if tookPart && !v.done && v.first && len(v.medians) > 0 && len(v.medians) < s.policy.MinRounds {
 				s.progress(1, v.op.Key())
 			}
 			if !v.done {
@@ -300,7 +302,26 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		}
 		return nil
 	}
-	return taken, s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
+	err = s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
+	if err == nil || ctx.Err() == nil || anew {
+		return taken, err
+	}
+	// Interrupted: what was measured of operations that are not complete is kept, but for the round at hand.
+	for _, v := range visits {
+		if m := s.log.entry(v.op); v.complete || m != nil && !m.Partial {
+			continue
+		}
+		if v.rounds = s.bench.whole(v.rounds); len(v.rounds) == v.earlier {
+			continue
+		}
+		v.record.Partial = true
+		calls := s.bench.whole(empty.rounds)
+		if saving := s.save(v, calls[min(written, len(calls)):]); saving != nil {
+			return taken, errors.Join(err, saving)
+		}
+		written = len(calls)
+	}
+	return taken, err
 }
 
 // prepare compiles an operation. What it returns beside an error has to be closed too. It returns nothing for
@@ -320,13 +341,15 @@ func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, 
 	v.first = true
 	if m := s.log.entries[op.Key()]; m != nil && anew {
 		v.first, v.record.Visit, v.record.Anew = false, m.Visits+1, true
+	} else if m != nil && m.Partial && m.Lowering != lowering {
+		v.record.Visit, v.record.Anew = m.Visits+1, true
 	} else if m != nil {
 		if m.Lowering != lowering {
 			// Both ways take about as long. What is known of one stays.
 			call.Close()
 			return nil, nil
 		}
-		v.first, v.record.Visit, v.earlier = false, m.Visits+1, len(m.Rounds)
+		v.first, v.record.Visit, v.earlier = m.Partial, m.Visits+1, len(m.Rounds)
 		v.rounds = slices.Clone(m.Rounds)
 		for i := range v.rounds {
 			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"densenas/supernet/space"
 )
@@ -207,6 +210,50 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 	}
 }
 
+// What was measured of operations that were not complete when a run was interrupted counts in the run that goes on.
+func TestInterruptedRoundsAreKept(t *testing.T) {
+	r, ops := fake(12, 0.05)
+	p := DefaultPolicy()
+	path := filepath.Join(t.TempDir(), "a.lut.json")
+	plan := Plan{Items: job(ops).Items, Resolutions: []int{32}}
+	s := settings()
+	s.Policy = p
+	var interrupted, whole *Log
+	for _, log := range []**Log{&interrupted, &whole} {
+		store, err := s.Open(path, plan, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		rounds := 0
+		observer := Observer{Save: store.Save, now: r.clock, Progress: func(int, string) {
+			if rounds++; log == &interrupted && rounds == len(ops)*5 {
+				cancel()
+			}
+		}}
+		if err := Profile(ctx, r, store.Job, p, observer); (err != nil) != (log == &interrupted) {
+			t.Fatal(err)
+		}
+		cancel()
+		*log = store.Job.Log
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := interrupted.Partial(); n != len(ops) || len(interrupted.Measurements()) != 0 {
+		t.Errorf("%d partial and %d complete of %d", n, len(interrupted.Measurements()), len(ops))
+	}
+	if n := whole.Partial(); n != 0 || len(whole.Measurements()) != len(ops) {
+		t.Errorf("%d partial and %d complete of %d in the end", n, len(whole.Measurements()), len(ops))
+	}
+	for _, m := range whole.Measurements() {
+		before := interrupted.entry(m.Op).Rounds
+		if len(before) < 2 || m.Visits != 2 || !cmp.Equal(m.Rounds[:len(before)], before) || !look(m.Summary.Rounds, p.MinRounds) {
+			t.Errorf("%s: %d rounds of %d visits, %d counted, after %d", m.Op.Key(), len(m.Rounds), m.Visits, m.Summary.Rounds, len(before))
+		}
+	}
+}
+
 func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
 	r, ops := fake(DefaultPolicy().Group, 0.1)
 	p := DefaultPolicy()
@@ -214,7 +261,10 @@ func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
 	defer cancel()
 	// Operations need different numbers of rounds: the third that is complete ends the run.
 	saved := 0
-	observer := Observer{Save: func(Record) error {
+	observer := Observer{Save: func(r Record) error {
+		if r.Partial {
+			return nil
+		}
 		if saved++; saved == 3 {
 			cancel()
 		}

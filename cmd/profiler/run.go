@@ -176,8 +176,9 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	return err
 }
 
-// profileInto measures what a store lacks. Where ctx ends, what is complete is in the table at path, stderr says how many
-// operations that is, and the error the command that continues; or starts again, where nothing was complete.
+// profileInto measures what a store lacks. Where ctx ends, what is complete is in the table at path, and rounds of what is not in its
+// journal; stderr says how many operations that is, and the error the command that continues; or starts again, where there is
+// nothing.
 func profileInto(ctx context.Context, r profiler.Runner, policy profiler.Policy, store *profiler.Store, path, commandLine string, stderr io.Writer) error {
 	remaining := len(store.Remaining())
 	verified := store.Table.Verified()
@@ -202,11 +203,15 @@ func profileInto(ctx context.Context, r profiler.Runner, policy profiler.Policy,
 		fmt.Fprintf(stderr, "%s has other entries than those that were held against whole networks: do so again, by `profiler verify`\n", path)
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		saved := len(store.Table.Entries)
-		if saved == 0 {
-			return fmt.Errorf("%w before an operation was complete: nothing was saved; start again with: %s", exit.Interrupted{}, commandLine)
+		saved, partial := len(store.Table.Entries), store.Job.Log.Partial()
+		if saved+partial == 0 {
+			return fmt.Errorf("%w before the first round ended: nothing was saved; start again with: %s", exit.Interrupted{}, commandLine)
 		}
-		fmt.Fprintf(stderr, "%d of %s saved in %s\n", saved, operations(saved+len(store.Remaining())), path)
+		fmt.Fprintf(stderr, "%d of %s saved in %s", saved, operations(saved+len(store.Remaining())), path)
+		if partial > 0 {
+			fmt.Fprintf(stderr, ", the rounds of %d more beside it", partial)
+		}
+		fmt.Fprintln(stderr)
 		return exit.Interrupted{Continue: commandLine}
 	}
 	if err != nil {
