@@ -25,6 +25,7 @@ func TestImportKeepsPlaces(t *testing.T) {
 	if err != nil || math.Abs(total.MS-17.98) > 0.01 {
 		t.Errorf("the network with the published 17.98 ms takes %g ms, %v", total.MS, err)
 	}
+	refused(t, t.TempDir(), []string{path, "was not measured by profiler run"}, "verify", path)
 }
 
 func TestImportRefuses(t *testing.T) {

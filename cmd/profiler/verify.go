@@ -105,6 +105,9 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err := command.CheckOutput(path); err != nil {
 		return err
 	}
+	if table.Policy == nil {
+		return exit.BadInput("%s: was not measured by profiler run, so it cannot be held against networks on this device; measure another table by: profiler run --space SPACE -o FILE.lut.json", path)
+	}
 	before := table.Identity()
 	s, err := o.source(table)
 	if err != nil {

@@ -102,7 +102,7 @@ func Read(path string) (File, error) {
 	}
 	f, err := parse(data)
 	if err != nil {
-		return File{}, exit.BadInput("%s: %w; it is damaged or not a safetensors file of densenas", path, err)
+		return File{}, exit.BadInput("%s: %w; it is damaged or not a safetensors file of densenas: restore it, or make it again; a run whose checkpoint is lost starts again in another folder", path, err)
 	}
 	return f, nil
 }
