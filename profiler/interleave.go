@@ -175,9 +175,9 @@ type follower struct {
 func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, follow follower) error {
 	defer b.collector.hold()()
 	discarded, inARow := 0, 0
-	patience := time.Duration(len(subjects)) * b.policy.Limit // for pauses
-	last := 0.0                                               // time of the sentinel at the end of the round before; 0: unknown
-	var queue []*subject                                      // that have not had their turn since all of them had
+	patience := min(time.Duration(len(subjects))*b.policy.Limit, longestPatience) // for pauses
+	last := 0.0                                                                   // time of the sentinel at the end of the round before; 0: unknown
+	var queue []*subject                                                          // that have not had their turn since all of them had
 	allowance := b.allowance * max(1, len(subjects)/b.policy.Group)
 	for {
 		var pending []*subject

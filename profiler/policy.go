@@ -43,8 +43,8 @@ type Policy struct {
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1. A sentinel
 	// that is noisier by itself may be off by three of its standard deviations.
 	Off float64
-	// MaxDiscarded rounds of a group are discarded at most because the sentinel was off: 20. The pauses after them last no
-	// longer than the Limits of its operations together. Further rounds count, and operations that have many in which the
+	// MaxDiscarded rounds are discarded at most because the sentinel was off, for each Group of the operations in memory: 20. The pauses
+	// after them last no longer than the Limits of these operations together, nor than half a minute. Further rounds count, and operations that have many in which the
 	// sentinel is off are flagged throttled.
 	MaxDiscarded int
 	// BackOff is the pause after a discarded round, doubled after each that follows it, up to 32-fold: 20 ms.
@@ -108,8 +108,12 @@ const (
 	maxLaps   = 100
 )
 
-// maxTogether bounds how many operations are in memory.
-const maxTogether = 512
+const (
+	// maxTogether bounds how many operations are in memory.
+	maxTogether = 512
+	// longestPatience bounds the pauses for operations that are in memory together: what makes the device slow for longer stays.
+	longestPatience = 30 * time.Second
+)
 
 // laps are the timed laps of a round, for laps of this length.
 func (p Policy) laps(lap time.Duration) int {
