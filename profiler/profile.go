@@ -97,8 +97,9 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 	if p.Total > 0 {
 		s.bench.policy.MaxRounds = p.MinRounds // for now
 	}
-	for rest := ops; len(rest) > 0; {
-		taken, err := s.group(ctx, rest, false, nil)
+	// The first groups are small: whenever a run ends, it has saved about as much as it loses.
+	for rest, most := ops, p.Group; len(rest) > 0; most *= 2 {
+		taken, err := s.group(ctx, rest[:min(len(rest), most)], false, nil)
 		if err != nil {
 			return err
 		}

@@ -212,7 +212,7 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 
 // What was measured of operations that were not complete when a run was interrupted counts in the run that goes on.
 func TestInterruptedRoundsAreKept(t *testing.T) {
-	r, ops := fake(12, 0.05)
+	r, ops := fake(DefaultPolicy().Group, 0.05)
 	p := DefaultPolicy()
 	path := filepath.Join(t.TempDir(), "a.lut.json")
 	plan := Plan{Items: job(ops).Items, Resolutions: []int{32}}
