@@ -308,6 +308,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 		return taken, err
 	}
 	// Interrupted: what was measured of operations that are not complete is kept, but for the round at hand.
+	calls := s.bench.whole(empty.rounds)
 	for _, v := range visits {
 		if m := s.log.entry(v.op); v.complete || m != nil && !m.Partial {
 			continue
@@ -316,8 +317,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 			continue
 		}
 		v.record.Partial = true
-		calls := s.bench.whole(empty.rounds)
-		if saving := s.save(v, calls[min(written, len(calls)):]); saving != nil {
+		if saving := s.save(v, calls[written:]); saving != nil {
 			return taken, errors.Join(err, saving)
 		}
 		written = len(calls)

@@ -85,11 +85,11 @@ func bindThreads(options Options) error {
 	return bindTo(&computing)
 }
 
-// bindPool runs start with the number of threads that are to compute, and binds those that it makes to as many processors: XLA sizes its pools by the
-// processors of the thread that makes its client, and ignores every other limit. All other threads of the process are bound to
-// the rest of the processors, if there is one. A thread of the pool spins before it sleeps; the thread that waits for its result
-// would have to wait for the end of that too, were both on one processor, and calls would take longer by up to 40 µs, or not,
-// as it happens.
+// bindPool runs start with the number of threads that are to compute, and binds those that it makes to as many processors: XLA sizes
+// its pools by the processors of the thread that makes its client, and ignores every other limit. All other threads of the
+// process are bound to the rest of the processors, if there is one. A thread of the pool spins before it sleeps; the thread that
+// waits for its result would have to wait for the end of that too, were both on one processor, and calls would take longer by up
+// to 40 µs, or not, as it happens.
 func bindPool(options Options, start func(threads int)) error {
 	computing, rest, err := processorsOf(options)
 	if err != nil {

@@ -54,8 +54,8 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 	if err != nil {
 		return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
 	}
-	if err := failed; err != nil {
-		return Backend{}, exit.BadInput("XLA cannot use the plugin %s: %s; get one that it can use by `make xla`, or use the backend go", path, exit.OneLine(err.Error()))
+	if failed != nil {
+		return Backend{}, exit.BadInput("XLA cannot use the plugin %s: %s; get one that it can use by `make xla`, or use the backend go", path, exit.OneLine(failed.Error()))
 	}
 	description := filepath.Base(path)
 	if loaded, err := pjrt.GetPlugin(path); err == nil {
