@@ -58,7 +58,7 @@ func (o *backendOptions) Validate() error {
 }
 
 func (o *backendOptions) options() backends.Options {
-	return backends.Options{Threads: o.threads, Processors: o.processors}
+	return backends.Options{Threads: o.threads, Processors: o.processors, Awake: true}
 }
 
 // opened is an open backend with what a table says about it.

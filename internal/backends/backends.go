@@ -39,6 +39,8 @@ type Backend struct {
 	Why string
 	// More are further clients of the runtime, see [Options.Clients]; nil for go.
 	More []compute.Backend
+
+	sleep func() // lets the processor sleep that is kept awake; nil where none is
 }
 
 // Finalize closes all clients.
@@ -47,6 +49,9 @@ func (b Backend) Finalize() {
 		more.Finalize()
 	}
 	b.Backend.Finalize()
+	if b.sleep != nil {
+		b.sleep()
+	}
 }
 
 // Options of [OpenWith]. The zero value is the default.
@@ -69,6 +74,11 @@ type Options struct {
 	// is one. A client runs one operation at a time; small ones gain little from several threads, so several clients that
 	// run an operation each are faster than one that runs them in turn. Their buffers are their own.
 	Clients int
+
+	// Awake makes the times of calls steady where XLA's threads are bound, by Threads or Processors, on Linux, and not all
+	// processors compute: all else of the process is bound to one of the others, which never sleeps. It takes the time of
+	// that processor, though no other program's.
+	Awake bool
 }
 
 // Open opens the runtime that spec names, with the default options.

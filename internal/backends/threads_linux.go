@@ -85,38 +85,6 @@ func bindThreads(options Options) error {
 	return bindTo(&computing)
 }
 
-// bindPool runs start with the number of threads that are to compute, and binds those that it makes to as many processors: XLA sizes
-// its pools by the processors of the thread that makes its client, and ignores every other limit. All other threads of the
-// process are bound to the rest of the processors, if there is one. A thread of the pool spins before it sleeps; the thread that
-// waits for its result would have to wait for the end of that too, were both on one processor, and calls would take longer by up
-// to 40 µs, or not, as it happens.
-func bindPool(options Options, start func(threads int)) error {
-	computing, rest, err := processorsOf(options)
-	if err != nil {
-		return err
-	}
-	if rest.Count() == 0 {
-		if err := bindTo(&computing); err != nil {
-			return err
-		}
-		start(computing.Count())
-		return nil
-	}
-	if err := bindTo(&rest); err != nil {
-		return err
-	}
-	runtime.LockOSThread() // the runtime starts no thread of its own from a locked one, which would inherit
-	defer runtime.UnlockOSThread()
-	if err := unix.SchedSetaffinity(0, &computing); err != nil {
-		return fmt.Errorf("bind a thread to %v: %w", numbers(&computing), err)
-	}
-	start(computing.Count())
-	if err := unix.SchedSetaffinity(0, &rest); err != nil {
-		return fmt.Errorf("bind a thread to %v: %w", numbers(&rest), err)
-	}
-	return nil
-}
-
 // bindTo binds all threads of the process, and the Go runtime to as many at once.
 func bindTo(processors *unix.CPUSet) error {
 	// A thread may start another one while the list is read: read it until a pass meets no new one.

@@ -24,4 +24,6 @@ func bindThreads(Options) error {
 }
 
 // bindPool refuses, as bindThreads does.
-func bindPool(options Options, _ func(threads int)) error { return bindThreads(options) }
+func bindPool(options Options, _ func(threads int)) (sleep func(), err error) {
+	return nil, bindThreads(options)
+}

@@ -46,8 +46,9 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 		opened, failed = openClients(path, min(options.Clients, threads), threads)
 	}
 	var err error
+	var sleep func()
 	if options.Threads > 0 || len(options.Processors) > 0 {
-		err = bindPool(options, start)
+		sleep, err = bindPool(options, start)
 	} else {
 		start(runtime.GOMAXPROCS(0))
 	}
@@ -55,6 +56,9 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 		return Backend{}, fmt.Errorf("bind the threads of xla: %w", err)
 	}
 	if failed != nil {
+		if sleep != nil {
+			sleep()
+		}
 		return Backend{}, exit.BadInput("XLA cannot use the plugin %s: %s; get one that it can use by `make xla`, or use the backend go", path, exit.OneLine(failed.Error()))
 	}
 	description := filepath.Base(path)
@@ -65,14 +69,19 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 	if info, err := os.Stat(path); err == nil {
 		description += fmt.Sprintf(", %d bytes", info.Size())
 	}
+	version := xlaVersion()
+	if sleep != nil {
+		version += ", awake"
+	}
 	return Backend{
 		Backend:    opened[0],
 		More:       opened[1:],
 		Name:       XLA,
-		Version:    xlaVersion(),
+		Version:    version,
 		Plugin:     description,
 		PluginPath: path,
 		Why:        why,
+		sleep:      sleep,
 	}, nil
 }
 
