@@ -112,12 +112,14 @@ type rewriting struct {
 	now map[space.Op]bool
 }
 
-func (r rewriting) Op(ctx context.Context, op space.Op) (Call, string, error) {
-	call, lowering, err := r.fakeRunner.Op(ctx, op)
-	if r.now[op] {
-		lowering = "grouped"
+func (r rewriting) Ops(ctx context.Context, ops []space.Op) ([]Compiled, error) {
+	compiled, err := r.fakeRunner.Ops(ctx, ops)
+	for i := range compiled {
+		if r.now[ops[i]] {
+			compiled[i].Lowering = "grouped"
+		}
 	}
-	return call, lowering, err
+	return compiled, err
 }
 
 // Operations that cannot become better do not use up the budget of others that come after them.

@@ -106,7 +106,7 @@ func (b *Bench) Measure(ctx context.Context, calls []Call, observe func(round, c
 			}
 		}
 	}
-	if err := b.rounds(ctx, subjects, nil, follower{turned: turned}); err != nil {
+	if err := b.rounds(ctx, subjects, follower{turned: turned}); err != nil {
 		return nil, err
 	}
 	series := make([]Series, len(calls))
@@ -147,10 +147,11 @@ func Sample(ctx context.Context, call, empty Call, p Policy) (s, emptyCall Summa
 		return Summary{}, Summary{}, false, err
 	}
 	subjects := []*subject{b.subject(call), b.subject(empty)}
+	subjects[1].companion = true
 	if err := warmUp(ctx, p, subjects...); err != nil {
 		return Summary{}, Summary{}, false, err
 	}
-	if err := b.rounds(ctx, subjects[:1], subjects[1:], follower{}); err != nil {
+	if err := b.rounds(ctx, subjects, follower{}); err != nil {
 		return Summary{}, Summary{}, false, fmt.Errorf("measuring: %w", err)
 	}
 	return summarize(subjects[0].rounds, 0), summarize(subjects[1].rounds, 0), subjects[0].noisy, nil
@@ -170,9 +171,9 @@ type follower struct {
 	enough func() bool       // ends the rounds: what is not done by then is noisy
 }
 
-// rounds measures subjects, which are warmed up, until all but the companions are done. Where there are many, a round has a part of
-// them, and each gets its turn before one gets a second. Companions take part in every round.
-func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, follow follower) error {
+// rounds measures subjects, which are warmed up, until all but companions are done. Where there are many, a round has a part of
+// them, and each gets its turn before one gets a second.
+func (b *Bench) rounds(ctx context.Context, subjects []*subject, follow follower) error {
 	defer b.collector.hold()()
 	discarded, inARow := 0, 0
 	patience := min(time.Duration(len(subjects))*b.policy.Limit, longestPatience) // for pauses
@@ -181,12 +182,13 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 	allowance := b.allowance * max(1, len(subjects)/b.policy.Group)
 	for {
 		var pending []*subject
+		wanted := false
 		for _, s := range subjects {
 			if !s.done {
-				pending = append(pending, s)
+				pending, wanted = append(pending, s), wanted || !s.companion
 			}
 		}
-		if len(pending) == 0 {
+		if !wanted {
 			break
 		}
 		if queue = slices.DeleteFunc(queue, func(s *subject) bool { return s.done }); len(queue) == 0 {
@@ -194,8 +196,6 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 			b.random.Shuffle(len(queue), func(i, k int) { queue[i], queue[k] = queue[k], queue[i] })
 		}
 		pending, queue = split(queue, b.policy.Group)
-		pending = append(pending, companions...)
-		b.random.Shuffle(len(pending), func(i, k int) { pending[i], pending[k] = pending[k], pending[i] })
 		b.number++
 		mayDiscard := discarded < allowance && patience > 0
 		r, off, end, err := b.round(ctx, pending, last, mayDiscard, follow.turned)
@@ -203,9 +203,9 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 			return err
 		}
 		last, b.ended = end, b.number
-		for _, s := range companions { // know of every round
-			if n := len(s.rounds); n == 0 || s.rounds[n-1].Number != b.number {
-				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}, SentinelMS: r.sentinel})
+		for _, s := range subjects { // so that a round is known of in which none had a turn
+			if n := len(s.rounds); s.companion && r.discarded && (n == 0 || s.rounds[n-1].Number != b.number) {
+				s.rounds = append(s.rounds, Round{Number: b.number, LapsMS: []float64{}, SentinelMS: r.sentinel, Discarded: true})
 				s.perRound = append(s.perRound, 0)
 			}
 		}
@@ -218,7 +218,6 @@ func (b *Bench) rounds(ctx context.Context, subjects, companions []*subject, fol
 		}
 		if b.watch != nil && b.watch.follow(r.sentinel, b.policy) {
 			b.judge(subjects)
-			b.judge(companions)
 		} else if b.watch != nil && !off {
 			b.watch.add(r.sentinel)
 		}

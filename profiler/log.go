@@ -1,7 +1,6 @@
 package profiler
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -44,7 +43,7 @@ type Record struct {
 	Throttled bool    `json:"throttled,omitempty"`
 	Outliers  int     `json:"outliers"` // among the laps of this visit; each round names its own
 	Rounds    []Round `json:"rounds"`
-	// Call are the rounds of the empty call since the record before, one for each round that there was, of whatever operations.
+	// Call are the rounds of the empty call since the record before.
 	Call []Round `json:"call_rounds"`
 }
 
@@ -54,7 +53,10 @@ type Log struct {
 	entries   map[string]*Measurement
 	medians   map[string][]Summary // after each visit
 	calls     []Round
-	last      int // number of the last round
+	last      int          // number of the last round
+	sentinel  []float64    // ms, of all rounds that counted when they were added
+	counted   map[int]bool // numbers of these rounds
+	discarded map[int]bool // and of those that did not
 	elapsedMS float64
 }
 
@@ -83,14 +85,17 @@ func (l *Log) Add(r Record) error {
 		return fmt.Errorf("%s: anew, but there was no visit before", r.Key)
 	case m != nil && !r.Anew && r.Lowering != m.Lowering:
 		return fmt.Errorf("%s: lowering is %q, but %q in the visit before", r.Key, r.Lowering, m.Lowering)
-	case m != nil && r.Rounds[0].Number <= m.Rounds[len(m.Rounds)-1].Number:
+	case (m == nil || r.Anew) && !anyCounts(r.Rounds):
+		return fmt.Errorf("%s: rounds holds none that counts", r.Key)
+	case m != nil && len(r.Rounds) > 0 && r.Rounds[0].Number <= m.Rounds[len(m.Rounds)-1].Number:
 		return fmt.Errorf("%s: round %d stands there twice", r.Key, r.Rounds[0].Number)
-	case len(r.Call) > 0 && r.Call[0].Number <= l.last:
+	case len(r.Call) > 0 && len(l.calls) > 0 && r.Call[0].Number <= l.calls[len(l.calls)-1].Number:
 		return fmt.Errorf("%s: round %d of the empty call stands there twice", r.Key, r.Call[0].Number)
 	}
 	if m == nil {
 		if l.entries == nil {
 			l.entries, l.medians = map[string]*Measurement{}, map[string][]Summary{}
+			l.counted, l.discarded = map[int]bool{}, map[int]bool{}
 		}
 		m = &Measurement{Op: op, Lowering: r.Lowering, Compile: time.Duration(r.CompileMS * float64(time.Millisecond))}
 		l.entries[r.Key] = m
@@ -110,11 +115,30 @@ func (l *Log) Add(r Record) error {
 		l.medians[r.Key] = append(l.medians[r.Key], m.Summary)
 	}
 	l.calls = append(l.calls, r.Call...)
-	if n := len(r.Call); n > 0 {
-		l.last = r.Call[n-1].Number
-	}
+	l.observe(r.Rounds)
+	l.observe(r.Call)
 	l.elapsedMS = r.ElapsedMS
 	return nil
+}
+
+// observe takes what rounds say of the sentinel.
+func (l *Log) observe(rounds []Round) {
+	for i := range rounds {
+		r := &rounds[i]
+		l.last = max(l.last, r.Number)
+		if r.Discarded {
+			l.discarded[r.Number] = true
+			continue
+		}
+		l.counted[r.Number] = true
+		if r.SentinelMS > 0 {
+			l.sentinel = append(l.sentinel, r.SentinelMS)
+		}
+	}
+}
+
+func anyCounts(rounds []Round) bool {
+	return slices.ContainsFunc(rounds, func(r Round) bool { return !r.Discarded })
 }
 
 // Measurements are the operations that are complete, in the order in which they were first measured, corrected to the sentinel's
@@ -165,10 +189,10 @@ func (s Summary) describes(e *lut.Entry) bool {
 
 // reference is the median of the sentinel's times over the run, in ms; 0 without any.
 func (l *Log) reference() float64 {
-	if times := l.past().sentinel; len(times) > 0 {
-		return median(times)
+	if len(l.sentinel) == 0 {
+		return 0
 	}
-	return 0
+	return median(l.sentinel)
 }
 
 // Call describes the empty call; zero before anything was measured.
@@ -180,30 +204,21 @@ func (l *Log) Elapsed() time.Duration {
 }
 
 // past is what a bench that goes on should know.
-func (l *Log) past() past {
-	p := past{rounds: l.last}
-	for i := range l.calls {
-		if r := &l.calls[i]; !r.Discarded && r.SentinelMS > 0 {
-			p.sentinel = append(p.sentinel, r.SentinelMS)
-		}
-	}
-	return p
-}
+func (l *Log) past() past { return past{rounds: l.last, sentinel: l.sentinel} }
 
-// sentinel describes the sentinel; nil where there was none.
-func (l *Log) sentinel(key string) *lut.Sentinel {
-	times := l.past().sentinel
-	if len(times) == 0 {
+// describeSentinel describes the sentinel, whose key is given; nil where there was none.
+func (l *Log) describeSentinel(key string) *lut.Sentinel {
+	if len(l.sentinel) == 0 {
 		return nil
 	}
-	slices.Sort(times)
-	s := &lut.Sentinel{Key: key, MedianMS: median(times), Rounds: len(times)}
-	s.DriftP10, s.DriftP90 = quantile(times, 0.1)/s.MedianMS, quantile(times, 0.9)/s.MedianMS
-	for i := range l.calls {
-		if l.calls[i].Discarded {
+	times := slices.Sorted(slices.Values(l.sentinel))
+	s := &lut.Sentinel{Key: key, MedianMS: median(times), Rounds: len(l.counted)}
+	for number := range l.discarded {
+		if !l.counted[number] {
 			s.Dropped++
 		}
 	}
+	s.DriftP10, s.DriftP90 = quantile(times, 0.1)/s.MedianMS, quantile(times, 0.9)/s.MedianMS
 	return s
 }
 
@@ -241,9 +256,6 @@ func (r *Record) check() error {
 			}
 			before = list.rounds[i].Number
 		}
-	}
-	if !slices.ContainsFunc(r.Rounds, func(r Round) bool { return !r.Discarded }) {
-		return errors.New("rounds holds none that counts")
 	}
 	return nil
 }

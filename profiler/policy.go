@@ -18,7 +18,7 @@ type Policy struct {
 	MaxRounds int
 	// MinLap is how long a lap lasts at least; short operations are repeated within it: 1 ms.
 	MinLap time.Duration
-	// MaxLaps are timed per round; long operations get fewer: 3. The laps of a round differ less from each other than rounds do: more of
+	// MaxLaps are timed per round; long operations get fewer: 2. The laps of a round differ less from each other than rounds do: more of
 	// them would cost more than they tell.
 	MaxLaps int
 	// RoundTime is what the timed laps of a round should last at most, though there is always one lap: 20 ms.
@@ -28,8 +28,8 @@ type Policy struct {
 	Settle time.Duration
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
-	// Limit bounds the timed laps of an operation, all rounds that count together: 1 s. An operation that meets it before it
-	// is precise is kept, flagged noisy, after at least 6 rounds.
+	// Limit bounds the timed laps of an operation, all rounds that count together: 500 ms. An operation that meets it before it
+	// is precise is kept, flagged noisy, after at least 6 rounds; so is one that after 40 or more shows that it would take longer.
 	Limit time.Duration
 	// Total bounds a whole run: 0, no bound. Every operation gets its MinRounds whatever the bound is; what is left of it goes
 	// to the widest intervals first, see [Profile].
@@ -37,15 +37,14 @@ type Policy struct {
 	// Group is how many operations alternate in a round: 8.
 	Group int
 	// PassTime is how long it should take until all operations in memory have had their turn: 2 s. There are as many in memory as
-	// that allows, a whole plan on a fast device, so that its drift hits all alike, but a Group at least, and 512 at most. A
-	// killed run loses at most so many; an interrupted one keeps their rounds.
+	// that allows, a whole plan on a fast device, so that its drift hits all alike, but a Group at least, and 512 at most.
 	PassTime time.Duration
 	// Off is the deviation of the sentinel from its reference, relative, from which a round does not count: 0.1. A sentinel
 	// that is noisier by itself may be off by three of its standard deviations.
 	Off float64
 	// MaxDiscarded rounds are discarded at most because the sentinel was off, for each Group of the operations in memory: 20. The pauses
-	// after them last no longer than the Limits of these operations together, nor than half a minute. Further rounds count, and operations that have many in which the
-	// sentinel is off are flagged throttled.
+	// after them last no longer than the Limits of these operations together, nor than ten seconds.
+	// Further rounds count, and operations that have many in which the sentinel is off are flagged throttled.
 	MaxDiscarded int
 	// BackOff is the pause after a discarded round, doubled after each that follows it, up to 32-fold: 20 ms.
 	BackOff time.Duration
@@ -66,11 +65,11 @@ func DefaultPolicy() Policy {
 		MinRounds:    10,
 		MaxRounds:    1280,
 		MinLap:       time.Millisecond,
-		MaxLaps:      3,
+		MaxLaps:      2,
 		RoundTime:    20 * time.Millisecond,
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,
-		Limit:        time.Second,
+		Limit:        500 * time.Millisecond,
 		Group:        8,
 		PassTime:     2 * time.Second,
 		Off:          0.1,
@@ -112,7 +111,7 @@ const (
 	// maxTogether bounds how many operations are in memory.
 	maxTogether = 512
 	// longestPatience bounds the pauses for operations that are in memory together: what makes the device slow for longer stays.
-	longestPatience = 30 * time.Second
+	longestPatience = 10 * time.Second
 )
 
 // laps are the timed laps of a round, for laps of this length.

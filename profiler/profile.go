@@ -13,11 +13,18 @@ import (
 
 // Runner makes executables for one device, with one runtime, at one batch. It is used from one goroutine.
 type Runner interface {
-	// Op compiles an operation, in the fastest way the runner knows to write it, which it names; "" where there is one.
-	Op(ctx context.Context, op space.Op) (call Call, lowering string, err error)
+	// Ops compiles operations, each in the fastest way the runner knows to write it. An error names the operation; nothing has to be
+	// closed then.
+	Ops(ctx context.Context, ops []space.Op) ([]Compiled, error)
 	// Empty compiles a graph of next to no work that the runtime calls as it calls operations: what it takes is the time of a
 	// call.
 	Empty() (Call, error)
+}
+
+// Compiled is an operation that can be called.
+type Compiled struct {
+	Call     Call
+	Lowering string // how it is written; "" where there is one way
 }
 
 // Job is what a run measures.
@@ -86,20 +93,19 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 		return fmt.Errorf("compiling the empty call: %w", err)
 	}
 	defer s.empty.Close()
-	sentinel, _, err := r.Op(ctx, job.Sentinel)
+	sentinel, err := r.Ops(ctx, []space.Op{job.Sentinel})
 	if err != nil {
-		return fmt.Errorf("the sentinel, %s: %w", job.Sentinel.Key(), err)
+		return fmt.Errorf("the sentinel: %w", err)
 	}
-	defer sentinel.Close()
-	if s.bench, err = newBench(ctx, sentinel, p, job.Log.past(), o.pause); err != nil {
+	defer sentinel[0].Call.Close()
+	if s.bench, err = newBench(ctx, sentinel[0].Call, p, job.Log.past(), o.pause); err != nil {
 		return err
 	}
 	if p.Total > 0 {
 		s.bench.policy.MaxRounds = p.MinRounds // for now
 	}
-	// The first groups are small: whenever a run ends, it has saved about as much as it loses.
-	for rest, most := ops, p.Group; len(rest) > 0; most *= 2 {
-		taken, err := s.group(ctx, rest[:min(len(rest), most)], false, nil)
+	for rest := ops; len(rest) > 0; {
+		taken, err := s.group(ctx, rest, false, nil)
 		if err != nil {
 			return err
 		}
@@ -120,7 +126,7 @@ func (s *session) repeat(ctx context.Context) error {
 	reference := s.bench.watch.reference()
 	var ops []space.Op
 	for _, item := range s.job.Items {
-		if m := s.log.entries[item.Op.Key()]; m != nil && m.slow(reference) {
+		if m := s.log.entry(item.Op); m != nil && m.slow(reference) {
 			ops = append(ops, item.Op)
 		}
 	}
@@ -181,7 +187,7 @@ func (s *session) refine(ctx context.Context) error {
 			if visited[op] {
 				continue
 			}
-			if left -= s.log.entries[op.Key()].Compile + s.policy.Settle/time.Duration(s.policy.Group); len(group) == s.policy.Group || left <= 0 {
+			if left -= s.log.entry(op).Compile + s.policy.Settle/time.Duration(s.policy.Group); len(group) == s.policy.Group || left <= 0 {
 				break
 			}
 			group, visited[op] = append(group, op), true
@@ -203,7 +209,7 @@ func (j Job) worth(p Policy) []space.Op {
 	gain := map[space.Op]float64{}
 	var ops []space.Op
 	for _, item := range j.Items {
-		m := j.Log.entries[item.Op.Key()]
+		m := j.Log.entry(item.Op)
 		if m == nil || m.Partial || !m.Noisy || spent(m.Rounds, p) >= p.Limit || m.Summary.Rounds >= p.MaxRounds {
 			continue
 		}
@@ -251,104 +257,152 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 			v.call.Close()
 		}
 	}()
-	var subjects []*subject
 	var pass time.Duration
-	for _, op := range ops {
-		if taken >= s.policy.Group && pass >= s.policy.PassTime || taken == maxTogether {
-			break
-		}
-		taken++
-		v, err := s.prepare(ctx, op, anew)
-		if v != nil {
-			visits, subjects = append(visits, v), append(subjects, v.subject)
-		}
+	for taken < min(len(ops), maxTogether) && (taken < s.policy.Group || pass < s.policy.PassTime) {
+		some := ops[taken:min(taken+s.policy.Group, len(ops), maxTogether)]
+		taken += len(some)
+		prepared, err := s.prepare(ctx, some, anew)
+		visits = append(visits, prepared...)
 		if err != nil {
 			return 0, err
 		}
-		if v != nil && len(ops) > s.policy.Group && s.policy.PassTime > 0 {
+		for _, v := range prepared {
 			lap, err := v.try()
 			if err != nil {
-				return 0, fmt.Errorf("%s: %w", op.Key(), err)
+				return 0, fmt.Errorf("%s: %w", v.op.Key(), err)
 			}
 			lap = max(lap, s.policy.MinLap)
 			pass += lap * time.Duration(1+s.policy.laps(lap))
 		}
 	}
-	empty := s.bench.subject(s.empty)
-	empty.name = "the empty call"
-	if err := warmUp(ctx, s.policy, append(subjects[:len(subjects):len(subjects)], empty)...); err != nil {
+	m := measuring{session: s, visits: visits, empty: s.bench.subject(s.empty), saved: s.observer.now()}
+	m.empty.name, m.empty.companion = "the empty call", true
+	subjects := []*subject{m.empty}
+	for _, v := range visits {
+		subjects = append(subjects, v.subject)
+	}
+	if err := warmUp(ctx, s.policy, subjects...); err != nil {
 		return 0, err
 	}
-	written := 0 // rounds of the empty call
-	ended := func(r round) error {
-		for _, v := range visits {
-			if v.complete {
-				continue
-			}
-			tookPart := len(v.rounds) > v.earlier && v.rounds[len(v.rounds)-1].Number == r.number
-			if tookPart && !v.done && v.first && len(v.medians) > 0 && len(v.medians) < s.policy.MinRounds {
-				s.progress(1, v.op.Key())
-			}
-			if !v.done {
-				continue
-			}
-			v.complete = true
-			if v.first {
-				s.progress(max(s.policy.MinRounds-len(v.medians), 0)+1, v.op.Key())
-			}
-			if err := s.save(v, empty.rounds[written:]); err != nil {
-				return err
-			}
-			written = len(empty.rounds)
-		}
-		return nil
-	}
-	err = s.bench.rounds(ctx, subjects, []*subject{empty}, follower{ended: ended, enough: enough})
-	if err == nil || ctx.Err() == nil || anew {
-		return taken, err
-	}
-	// Interrupted: what was measured of operations that are not complete is kept, but for the round at hand.
-	calls := s.bench.whole(empty.rounds)
-	for _, v := range visits {
-		if m := s.log.entry(v.op); v.complete || m != nil && !m.Partial {
-			continue
-		}
-		if v.rounds = s.bench.whole(v.rounds); len(v.rounds) == v.earlier {
-			continue
-		}
-		v.record.Partial = true
-		if saving := s.save(v, calls[written:]); saving != nil {
-			return taken, errors.Join(err, saving)
-		}
-		written = len(calls)
+	err = s.bench.rounds(ctx, subjects, follower{ended: m.ended, enough: enough})
+	if err != nil && ctx.Err() != nil && !anew {
+		err = errors.Join(err, m.keep())
 	}
 	return taken, err
 }
 
-// prepare compiles an operation. What it returns beside an error has to be closed too. It returns nothing for
+// measuring is a group of visits while it is measured.
+type measuring struct {
+	*session
+	visits  []*visit
+	empty   *subject
+	written int       // of its rounds have been saved
+	saved   time.Time // when visits that are not complete were saved
+}
+
+// keepEvery is how often visits that are not complete are saved: a run that is killed loses what it measured since.
+const keepEvery = 30 * time.Second
+
+// ended follows a round.
+func (m *measuring) ended(r round) error {
+	for _, v := range m.visits {
+		if v.complete {
+			continue
+		}
+		tookPart := len(v.rounds) > v.earlier && v.rounds[len(v.rounds)-1].Number == r.number
+		if tookPart && !v.done && v.first && len(v.medians) > 0 && len(v.medians) < m.policy.MinRounds {
+			m.progress(1, v.op.Key())
+		}
+		if !v.done {
+			continue
+		}
+		v.complete = true
+		if v.first {
+			m.progress(max(m.policy.MinRounds-len(v.medians), 0)+1, v.op.Key())
+		}
+		if err := m.save(v, len(v.rounds), len(m.empty.rounds)); err != nil {
+			return err
+		}
+	}
+	if m.observer.now().Sub(m.saved) < keepEvery {
+		return nil
+	}
+	return m.keep()
+}
+
+// keep saves what was measured of visits that are not complete, but for a round that was cut short.
+func (m *measuring) keep() error {
+	m.saved = m.observer.now()
+	calls := len(m.bench.whole(m.empty.rounds))
+	for _, v := range m.visits {
+		known, rounds := m.log.entry(v.op), m.bench.whole(v.rounds)
+		if v.complete || known != nil && !known.Partial || v.record.Visit >= maxVisits || !anyCounts(rounds[min(v.earlier, len(rounds)):]) {
+			continue
+		}
+		v.record.Partial = true
+		if err := m.save(v, len(rounds), calls); err != nil {
+			return err
+		}
+		// What follows is another visit.
+		v.record.Visit, v.record.Anew, v.record.Partial = v.record.Visit+1, false, false
+		v.earlier = len(rounds)
+	}
+	return nil
+}
+
+// save hands a visit over, up to so many rounds, with the rounds of the empty call since the one before.
+func (m *measuring) save(v *visit, rounds, calls int) error {
+	r := v.record
+	r.ElapsedMS = rounded(milliseconds(m.elapsed()))
+	r.Noisy, r.Throttled = v.noisy, v.throttled
+	r.Rounds, r.Call = slices.Clone(v.rounds[v.earlier:rounds]), slices.Clone(m.empty.rounds[m.written:calls])
+	r.Outliers = labelOutliers(r.Rounds, middle(r.Rounds))
+	m.written = calls
+	if err := m.log.Add(r); err != nil {
+		return fmt.Errorf("not saved: %w", err)
+	}
+	if m.observer.Save == nil {
+		return nil
+	}
+	return m.observer.Save(r)
+}
+
+// prepare compiles operations. What it returns beside an error has to be closed too. It returns nothing for
 // an operation that was written otherwise before.
-func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, error) {
+func (s *session) prepare(ctx context.Context, ops []space.Op, anew bool) (visits []*visit, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	start := s.observer.now()
-	call, lowering, err := s.runner.Op(ctx, op)
+	compiled, err := s.runner.Ops(ctx, ops)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op.Key(), err)
+		return nil, err
 	}
-	v := &visit{subject: s.bench.subject(call), op: op}
+	took := rounded(milliseconds(s.observer.now().Sub(start)) / float64(len(ops)))
+	for i, op := range ops {
+		if v := s.visit(op, compiled[i], anew); v != nil {
+			v.record.CompileMS = took
+			visits = append(visits, v)
+		} else {
+			compiled[i].Call.Close()
+		}
+	}
+	return visits, nil
+}
+
+// visit prepares the measurement of a compiled operation; nil where what is known of it was written otherwise.
+func (s *session) visit(op space.Op, c Compiled, anew bool) *visit {
+	v := &visit{subject: s.bench.subject(c.Call), op: op}
 	v.name = op.Key()
-	v.record = Record{Key: op.Key(), Visit: 1, Lowering: lowering, CompileMS: rounded(milliseconds(s.observer.now().Sub(start)))}
+	v.record = Record{Key: op.Key(), Visit: 1, Lowering: c.Lowering}
 	v.first = true
-	if m := s.log.entries[op.Key()]; m != nil && anew {
+	if m := s.log.entry(op); m != nil && anew {
 		v.first, v.record.Visit, v.record.Anew = false, m.Visits+1, true
-	} else if m != nil && m.Partial && m.Lowering != lowering {
+	} else if m != nil && m.Partial && m.Lowering != c.Lowering {
 		v.record.Visit, v.record.Anew = m.Visits+1, true
 	} else if m != nil {
-		if m.Lowering != lowering {
-			// Both ways take about as long. What is known of one stays.
-			call.Close()
-			return nil, nil
+		if m.Lowering != c.Lowering {
+			return nil // both ways take about as long: what is known of one stays
 		}
 		v.first, v.record.Visit, v.earlier = m.Partial, m.Visits+1, len(m.Rounds)
 		v.rounds = slices.Clone(m.Rounds)
@@ -359,23 +413,7 @@ func (s *session) prepare(ctx context.Context, op space.Op, anew bool) (*visit, 
 	if v.first {
 		s.progress(s.policy.MinRounds, op.Key())
 	}
-	return v, nil
-}
-
-// save hands a visit over, with the rounds of the empty call since the one before.
-func (s *session) save(v *visit, call []Round) error {
-	r := v.record
-	r.ElapsedMS = rounded(milliseconds(s.elapsed()))
-	r.Noisy, r.Throttled = v.noisy, v.throttled
-	r.Rounds, r.Call = slices.Clone(v.rounds[v.earlier:]), slices.Clone(call)
-	r.Outliers = labelOutliers(r.Rounds, middle(r.Rounds))
-	if err := s.log.Add(r); err != nil {
-		return fmt.Errorf("not saved: %w", err)
-	}
-	if s.observer.Save == nil {
-		return nil
-	}
-	return s.observer.Save(r)
+	return v
 }
 
 func (s *session) progress(steps int, note string) {

@@ -3,6 +3,7 @@ package profiler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -40,14 +41,21 @@ func (r *fakeRunner) pause(_ context.Context, d time.Duration) error {
 
 func (r *fakeRunner) clock() time.Time { return time.Unix(0, 0).Add(r.now) }
 
-func (r *fakeRunner) Op(_ context.Context, op space.Op) (Call, string, error) {
-	base, known := r.base[op]
-	if !known {
-		return nil, "", errors.New("cannot be compiled")
+func (r *fakeRunner) Ops(_ context.Context, ops []space.Op) ([]Compiled, error) {
+	var compiled []Compiled
+	for _, op := range ops {
+		base, known := r.base[op]
+		if !known {
+			for _, c := range compiled {
+				c.Call.Close()
+			}
+			return nil, fmt.Errorf("%s: cannot be compiled", op.Key())
+		}
+		r.now += r.compile
+		r.compiled = append(r.compiled, op)
+		compiled = append(compiled, Compiled{r.call(base), "taps"})
 	}
-	r.now += r.compile
-	r.compiled = append(r.compiled, op)
-	return r.call(base), "taps", nil
+	return compiled, nil
 }
 
 func (r *fakeRunner) Empty() (Call, error) { return r.call(5 * time.Microsecond), nil }

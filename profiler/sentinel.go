@@ -42,8 +42,8 @@ func SentinelNetwork(networks []*space.Architecture) *space.Architecture {
 }
 
 const (
-	// checkLaps are timed at a check of the sentinel, after one that is not timed.
-	checkLaps = 3
+	// checkLaps are timed at a check of the sentinel.
+	checkLaps = 2
 	// longLap is that of a sentinel which brings its data into the caches by itself, and of which one tells enough.
 	longLap = 5 * time.Millisecond
 	// checkEvery is how long turns go on within a round without a check.
@@ -93,11 +93,11 @@ func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest
 // check is the time of the sentinel now, in ms.
 func (w *watch) check(rest func()) (float64, error) {
 	rest()
-	ms, took, err := w.subject.lap(0)
+	ms, err := w.subject.refresh()
 	if err != nil {
 		return 0, err
 	}
-	if took >= longLap {
+	if ms >= milliseconds(longLap) {
 		return rounded(ms), nil
 	}
 	// The mean, because a neighbour that shares the processor interrupts some laps and leaves others as they are.

@@ -45,7 +45,7 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 			if err := Profile(t.Context(), r, j, DefaultPolicy(), Observer{pause: r.pause, now: r.clock}); err != nil {
 				t.Fatal(err)
 			}
-			sentinel := j.Log.sentinel(ops[0].Key())
+			sentinel := j.Log.describeSentinel(ops[0].Key())
 			if sentinel.Dropped == 0 || r.now < 10*time.Second {
 				t.Errorf("nothing discarded in %v: %+v", r.now, sentinel)
 			}

@@ -15,6 +15,9 @@ func look(rounds, first int) bool {
 	return rounds == first
 }
 
+// hopeful is the number of rounds from which on an executable ends at a look that shows that its limit will not do.
+const hopeful = 40
+
 // stop is the rule that ends the sampling of an executable, from the medians of its rounds that count, and the time that they
 // took. Noisy says that it ended before the interval was narrow enough.
 func stop(medians []float64, spent time.Duration, p Policy) (done, noisy bool) {
@@ -22,6 +25,8 @@ func stop(medians []float64, spent time.Duration, p Policy) (done, noisy bool) {
 	switch {
 	case look(n, p.MinRounds) && precise(medians, p.Precision):
 		return true, false
+	case n >= hopeful && look(n, p.MinRounds) && beyond(medians, spent, p):
+		return true, true
 	case n >= minInterval && (spent >= p.Limit || p.MaxRounds > 0 && n >= max(p.MaxRounds, p.MinRounds)):
 		return true, !precise(medians, p.Precision)
 	}
@@ -38,4 +43,12 @@ func flat(times []float64, window int) bool {
 	}
 	before, last := median(times[n-2*window:n-window]), median(times[n-window:])
 	return math.Abs(before-last) <= little*last
+}
+
+// beyond says whether an interval that goes on to become narrower as it should, by the square root of the number of rounds, would be
+// narrow enough only after the limit.
+func beyond(medians []float64, spent time.Duration, p Policy) bool {
+	centre, low, high := interval(medians)
+	factor := (high - low) / 2 / centre / p.Precision
+	return factor*factor*float64(spent) > float64(p.Limit)
 }

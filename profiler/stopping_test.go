@@ -131,7 +131,7 @@ func TestWarmUpLastsUntilTimesAreFlat(t *testing.T) {
 	for _, c := range []struct {
 		cold        int // calls of 3 ms instead of 1
 		least, most time.Duration
-	}{{0, p.Settle, p.Settle + 10*time.Millisecond}, {66, p.Settle + 3*time.Millisecond, p.Settle + 20*time.Millisecond}, {1 << 30, p.Settle, 3 * p.Settle}} {
+	}{{0, p.Settle, p.Settle + 10*time.Millisecond}, {67, p.Settle + time.Millisecond, p.Settle + 20*time.Millisecond}, {1 << 30, p.Settle, 3 * p.Settle}} {
 		r.cold = c.cold
 		call := r.call(time.Millisecond)
 		s := &subject{call: call}

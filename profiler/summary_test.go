@@ -38,7 +38,7 @@ func TestOutliersAreLabelled(t *testing.T) {
 	random, hit := rand.New(rand.NewPCG(7, 8)), map[float64]bool{}
 	var saved []Record
 	p := DefaultPolicy()
-	p.MinRounds = 40
+	p.MinRounds = 80
 	r.load = func(time.Duration) float64 {
 		if random.IntN(25) > 0 {
 			return 1

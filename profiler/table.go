@@ -85,7 +85,7 @@ func (s Settings) Fill(t *lut.Table, l *Log, sentinel string) {
 	if call := l.Call(); call.Rounds > 0 {
 		t.CallMS, t.CallLowMS, t.CallHighMS = call.MedianMS, call.LowMS, call.HighMS
 	}
-	t.Sentinel = l.sentinel(sentinel)
+	t.Sentinel = l.describeSentinel(sentinel)
 	at := map[string]int{}
 	for i := range t.Entries {
 		if t.Entries[i].Position == nil {

@@ -50,6 +50,7 @@ type subject struct {
 	clock     time.Duration // its resolution
 	calls     int           // per lap
 	rounds    []Round
+	companion bool      // measured along with others, for as long as they are
 	earlier   int       // of the rounds were measured by a visit before
 	medians   []float64 // of the rounds that count, corrected by the sentinel
 	spent     time.Duration
@@ -162,16 +163,29 @@ func (s *subject) fit(perCall float64, p Policy) {
 	s.calls = int(min(max(math.Ceil(milliseconds(p.MinLap)/max(perCall, 1e-9)), 1), maxCallsPerLap))
 }
 
+// refresh brings code and data back into the caches after the others' turns, by a part of a lap. It returns the time of the last
+// call, in ms.
+func (s *subject) refresh() (float64, error) {
+	const part = 4
+	var took time.Duration
+	for range max(min(2, s.calls), s.calls/part) {
+		var err error
+		if took, err = s.call.Run(); err != nil {
+			return 0, err
+		}
+	}
+	return milliseconds(took), nil
+}
+
 // turn is the subject's part of a round, which it adds as one that counts. Between laps, rest may do what must not happen
 // within one.
 func (s *subject) turn(number int, p Policy, rest func()) error {
 	rest()
-	// Untimed: brings code and data back into the caches after the others' turns.
-	perCall, took, err := s.lap(0)
+	perCall, err := s.refresh()
 	if err != nil {
 		return err
 	}
-	n := p.laps(took)
+	n := p.laps(time.Duration(perCall * float64(s.calls) * float64(time.Millisecond)))
 	every := 0
 	if s.calls > 1 && perCall >= resolvable*milliseconds(s.clock) {
 		every = max((n*s.calls+singles-1)/singles, 1)

@@ -187,7 +187,7 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
 		return profiler.Summary{}, profiler.Summary{}, false, err
 	}
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: o.policy().Seed})
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: o.policy().Seed, Parallel: b.Parallel})
 	if err != nil {
 		return fail(err)
 	}

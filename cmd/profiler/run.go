@@ -152,7 +152,7 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	settings := profiler.Settings{
 		Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Policy: o.policy(),
 	}
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches})
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches, Parallel: b.Parallel})
 	if err != nil {
 		return err
 	}

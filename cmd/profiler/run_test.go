@@ -159,9 +159,18 @@ func TestRunRefuses(t *testing.T) {
 // constant is a runner whose calls take a millisecond each; it calls during at each.
 type constant struct{ during func(n int) }
 
-func (c constant) Op(context.Context, space.Op) (profiler.Call, string, error) {
-	return &constantCall{c.during, 0}, "", nil
+func (c constant) Ops(_ context.Context, ops []space.Op) ([]profiler.Compiled, error) {
+	return compiled(ops, func() profiler.Call { return &constantCall{c.during, 0} }), nil
 }
+
+func compiled(ops []space.Op, call func() profiler.Call) []profiler.Compiled {
+	list := make([]profiler.Compiled, len(ops))
+	for i := range list {
+		list[i].Call = call()
+	}
+	return list
+}
+
 func (c constant) Empty() (profiler.Call, error) { return &constantCall{func(int) {}, 0}, nil }
 
 type constantCall struct {
@@ -311,12 +320,14 @@ type uneven struct {
 	made int
 }
 
-func (u *uneven) Op(context.Context, space.Op) (profiler.Call, string, error) {
-	u.made++
-	if u.made%2 == 0 {
-		return &constantCall{u.during, 0}, "", nil
-	}
-	return &noisyCall{constantCall{u.during, 0}, rand.New(rand.NewPCG(uint64(u.made), 0))}, "", nil
+func (u *uneven) Ops(_ context.Context, ops []space.Op) ([]profiler.Compiled, error) {
+	return compiled(ops, func() profiler.Call {
+		u.made++
+		if u.made%2 == 0 {
+			return &constantCall{u.during, 0}
+		}
+		return &noisyCall{constantCall{u.during, 0}, rand.New(rand.NewPCG(uint64(u.made), 0))}
+	}), nil
 }
 
 type noisyCall struct {
@@ -335,10 +346,12 @@ type recording struct {
 	made map[*constantCall]bool
 }
 
-func (r recording) Op(context.Context, space.Op) (profiler.Call, string, error) {
-	call := &constantCall{r.during, 0}
-	r.made[call] = true
-	return call, "", nil
+func (r recording) Ops(_ context.Context, ops []space.Op) ([]profiler.Compiled, error) {
+	return compiled(ops, func() profiler.Call {
+		call := &constantCall{r.during, 0}
+		r.made[call] = true
+		return call
+	}), nil
 }
 
 func TestDeviceGivesDefaults(t *testing.T) {

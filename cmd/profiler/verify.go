@@ -253,7 +253,7 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 // measure measures the networks that the file has not, beside the table's sentinel, and keeps it up to date at path.
 func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, error) {
 	policy := o.policy()
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: t.Batch, Seed: policy.Seed, DType: t.DType, Caches: t.Caches})
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: t.Batch, Seed: policy.Seed, DType: t.DType, Caches: t.Caches, Parallel: b.Parallel})
 	if err != nil {
 		return nil, err
 	}

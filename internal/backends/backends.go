@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
@@ -40,7 +42,9 @@ type Backend struct {
 	// More are further clients of the runtime, see [Options.Clients]; nil for go.
 	More []compute.Backend
 
-	sleep func() // lets the processor sleep that is kept awake; nil where none is
+	sleep     func() // lets the processors sleep that are kept awake; nil where none is
+	compilers int    // that may work at once; at most 1: no more
+	spread    func() // lets the thread at hand use all processors that the process may use
 }
 
 // Finalize closes all clients.
@@ -52,6 +56,29 @@ func (b Backend) Finalize() {
 	if b.sleep != nil {
 		b.sleep()
 	}
+}
+
+// Parallel calls task with 0 to n-1, several at once where the runtime compiles on several processors at once, also on those
+// that only execute otherwise, and returns when all have returned.
+func (b Backend) Parallel(n int, task func(i int)) {
+	if b.compilers < 2 || n < 2 {
+		for i := range n {
+			task(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(n, b.compilers) {
+		all.Go(func() {
+			runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+			b.spread()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				task(i)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Options of [OpenWith]. The zero value is the default.
@@ -76,8 +103,8 @@ type Options struct {
 	Clients int
 
 	// Awake makes the times of calls steady where XLA's threads are bound, by Threads or Processors, on Linux, and not all
-	// processors compute: all else of the process is bound to one of the others, which never sleeps. It takes the time of
-	// that processor, though no other program's.
+	// processors compute: all else of the process is bound to one of the others, and neither that one nor those that compute ever
+	// sleep. What keeps them awake gives way to every other thread.
 	Awake bool
 }
 

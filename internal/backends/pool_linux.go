@@ -14,7 +14,7 @@ import (
 // its pools by the processors of the thread that makes its client, and ignores every other limit. All other threads of the
 // process are bound to the rest of the processors, if there is one. A thread of the pool spins before it sleeps; the thread that
 // waits for its result would have to wait for the end of that too, were both on one processor, and calls would take longer by up
-// to 40 µs, or not, as it happens. It returns what lets a processor sleep that is kept awake, nil if there is none.
+// to 40 µs, or not, as it happens. It returns what lets processors sleep that are kept awake, nil if there are none.
 func bindPool(options Options, start func(threads int)) (sleep func(), err error) {
 	computing, rest, err := processorsOf(options)
 	if err != nil {
@@ -31,29 +31,23 @@ func bindPool(options Options, start func(threads int)) (sleep func(), err error
 		waiting := chooseWaiting(&computing, &rest, coreOf)
 		rest.Zero()
 		rest.Set(waiting)
-		if sleep, err = keepAwake(waiting); err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				sleep()
-				sleep = nil
-			}
-		}()
 	}
 	if err := bindTo(&rest); err != nil {
-		return sleep, err
+		return nil, err
 	}
 	runtime.LockOSThread() // the runtime starts no thread of its own from a locked one, which would inherit
 	defer runtime.UnlockOSThread()
 	if err := unix.SchedSetaffinity(0, &computing); err != nil {
-		return sleep, fmt.Errorf("bind a thread to %v: %w", numbers(&computing), err)
+		return nil, fmt.Errorf("bind a thread to %v: %w", numbers(&computing), err)
 	}
 	start(computing.Count())
 	if err := unix.SchedSetaffinity(0, &rest); err != nil {
-		return sleep, fmt.Errorf("bind a thread to %v: %w", numbers(&rest), err)
+		return nil, fmt.Errorf("bind a thread to %v: %w", numbers(&rest), err)
 	}
-	return sleep, nil
+	if options.Awake { // last, for whoever is bound to a set of processors after that would take these threads along
+		return keepAwake(append(numbers(&rest), numbers(&computing)...))
+	}
+	return nil, nil
 }
 
 // chooseWaiting takes one of the rest: of a core that does not compute, if there is one, for what keeps it awake takes time of

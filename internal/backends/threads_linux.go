@@ -85,6 +85,22 @@ func bindThreads(options Options) error {
 	return bindTo(&computing)
 }
 
+// compilingThreads says, before threads are bound, how many threads may compile at once, and what gives one of them all processors
+// that the process may use.
+func compilingThreads(options Options) (n int, spread func(), err error) {
+	options.Threads = 0
+	computing, rest, err := processorsOf(options)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(options.Processors) == 0 {
+		computing = rest
+	}
+	return computing.Count(), func() {
+		_ = unix.SchedSetaffinity(0, &computing) // where that fails, it compiles where it is
+	}, nil
+}
+
 // bindTo binds all threads of the process, and the Go runtime to as many at once.
 func bindTo(processors *unix.CPUSet) error {
 	// A thread may start another one while the list is read: read it until a pass meets no new one.

@@ -27,3 +27,8 @@ func bindThreads(Options) error {
 func bindPool(options Options, _ func(threads int)) (sleep func(), err error) {
 	return nil, bindThreads(options)
 }
+
+// compilingThreads are as many as there are processors, and are not bound.
+func compilingThreads(Options) (n int, spread func(), err error) {
+	return runtime.NumCPU(), func() {}, nil
+}

@@ -45,7 +45,10 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 	start := func(threads int) {
 		opened, failed = openClients(path, min(options.Clients, threads), threads)
 	}
-	var err error
+	compilers, spread, err := compilingThreads(options)
+	if err != nil {
+		return Backend{}, fmt.Errorf("find the processors for xla: %w", err)
+	}
 	var sleep func()
 	if options.Threads > 0 || len(options.Processors) > 0 {
 		sleep, err = bindPool(options, start)
@@ -82,6 +85,8 @@ func openXLA(path string, options Options, why string) (Backend, error) {
 		PluginPath: path,
 		Why:        why,
 		sleep:      sleep,
+		compilers:  compilers,
+		spread:     spread,
 	}, nil
 }
 

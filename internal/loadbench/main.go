@@ -129,10 +129,11 @@ func (b bench) profile(ctx context.Context) (map[space.Op]float64, error) {
 func (b bench) loop(ctx context.Context) (map[space.Op]float64, error) {
 	medians := map[space.Op]float64{}
 	for _, item := range b.items {
-		call, _, err := b.runner.Op(ctx, item.Op)
+		compiled, err := b.runner.Ops(ctx, []space.Op{item.Op})
 		if err != nil {
 			return nil, err
 		}
+		call := compiled[0].Call
 		var times []float64
 		for spent := time.Duration(0); err == nil && spent < b.policy.Settle+b.policy.Limit; err = ctx.Err() {
 			took, failed := call.Run()

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -43,6 +44,9 @@ type Options struct {
 	Seed   uint64 // of inputs and weights
 	DType  string // of inputs, weights and all that is computed: f32 (also where empty), bf16 or f16
 	Caches string // lut.Warm (also where empty) or lut.Cold
+	// Parallel calls task with 0 to n-1, as many at once as it likes, and returns when all have returned: tasks compile. nil: one
+	// after the other.
+	Parallel func(n int, task func(i int))
 }
 
 // evicted is how much memory is passed through so that caches are cold, in bytes: more than the caches of one core have,
@@ -54,6 +58,13 @@ func New(b compute.Backend, o Options) (*Runner, error) {
 	o.DType = cmp.Or(o.DType, F32)
 	if err := CheckDType(o.DType); err != nil {
 		return nil, err
+	}
+	if o.Parallel == nil {
+		o.Parallel = func(n int, task func(i int)) {
+			for i := range n {
+				task(i)
+			}
+		}
 	}
 	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1)), chosen: map[convolution]op.Lowering{}}
 	if o.Caches == lut.Cold {
@@ -77,30 +88,38 @@ const (
 	F16  = "f16"
 )
 
-// Op compiles the inference form of an operation. Where it can be written in several ways, that is the one of [Runner.Choose],
+// Ops compiles the inference forms of operations. Where one can be written in several ways, that is the one of [Runner.Choose],
 // and named.
-func (r *Runner) Op(ctx context.Context, o space.Op) (profiler.Call, string, error) {
-	lowering, err := r.Choose(ctx, o)
-	if err != nil {
-		return nil, "", err
+func (r *Runner) Ops(ctx context.Context, ops []space.Op) ([]profiler.Compiled, error) {
+	if err := r.choose(ctx, ops); err != nil {
+		return nil, err
 	}
-	in := r.inputs()
-	err = in.add(1, r.options.Batch, o.Resolution, o.Resolution, o.In)
-	if err == nil {
-		err = in.addWeights(o)
+	jobs := make([]job, len(ops))
+	for i, o := range ops {
+		lowering := r.chosen[convolutionOf(o, r.options.Batch)]
+		jobs[i] = job{name: o.Key(), build: func(in []*graph.Node) *graph.Node { return op.Inference(o, lowering, in[0], in[1:]) }}
+		in := r.inputs()
+		jobs[i].inputs = in
+		err := in.add(1, r.options.Batch, o.Resolution, o.Resolution, o.In)
+		if err == nil {
+			err = in.addWeights(o)
+		}
+		if err != nil {
+			free(jobs)
+			return nil, fmt.Errorf("%s: %w", o.Key(), err)
+		}
 	}
-	var c *call
-	if err == nil {
-		c, err = r.compile(in, func(in []*graph.Node) *graph.Node { return op.Inference(o, lowering, in[0], in[1:]) })
+	if err := r.compileAll(ctx, jobs); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		in.free()
-		return nil, "", err
+	compiled := make([]profiler.Compiled, len(ops))
+	for i, o := range ops {
+		compiled[i].Call = jobs[i].call
+		if op.HasChoice(o) {
+			compiled[i].Lowering = r.chosen[convolutionOf(o, r.options.Batch)].String()
+		}
 	}
-	if !op.HasChoice(o) {
-		return c, "", nil
-	}
-	return c, lowering.String(), nil
+	return compiled, nil
 }
 
 // convolution is what the ways of writing an operation differ in.
@@ -112,53 +131,70 @@ type convolution struct {
 	stride int
 }
 
+// convolutionOf is that of an operation that [op.HasChoice]; of others it is the zero value.
+func convolutionOf(o space.Op, batch int) convolution {
+	if !op.HasChoice(o) {
+		return convolution{}
+	}
+	x, _ := op.SpatialShapes(o, batch)
+	c := convolution{o.Kind, [4]int(x), o.Kernel, 0, o.Stride}
+	if o.Kind == space.Stem {
+		c.out = o.Out
+	}
+	return c
+}
+
 // Choose says how an operation is written fastest. Only its spatial convolution is timed, which is all that differs: that
 // compiles sooner than whole operations, and many have the same. The answer is kept.
 func (r *Runner) Choose(ctx context.Context, o space.Op) (op.Lowering, error) {
-	if !op.HasChoice(o) {
-		return op.Taps, nil
-	}
-	x, kernel := op.SpatialShapes(o, r.options.Batch)
-	key := convolution{o.Kind, [4]int(x), o.Kernel, 0, o.Stride}
-	if o.Kind == space.Stem {
-		key.out = o.Out
-	}
-	if l, known := r.chosen[key]; known {
-		return l, nil
-	}
-	l, err := r.fastest(ctx, o, x, kernel)
-	if err == nil {
-		r.chosen[key] = l
-	}
-	return l, err
+	err := r.choose(ctx, []space.Op{o})
+	return r.chosen[convolutionOf(o, r.options.Batch)], err
 }
 
-// fastest compiles and times each way of writing an operation's spatial convolution.
-func (r *Runner) fastest(ctx context.Context, o space.Op, x, kernel []int) (op.Lowering, error) {
-	in := r.inputs()
-	defer in.free()
-	for _, dims := range [][]int{x, kernel} {
-		if err := in.add(1, dims...); err != nil {
-			return 0, err
+// choose finds out how operations are written fastest. It compiles each way of writing their spatial convolutions, and then times
+// one after the other.
+func (r *Runner) choose(ctx context.Context, ops []space.Op) error {
+	ways := op.Lowerings()
+	var undecided []convolution
+	var jobs []job
+	defer func() { free(jobs) }()
+	for _, o := range ops {
+		key := convolutionOf(o, r.options.Batch)
+		if _, known := r.chosen[key]; known || !op.HasChoice(o) || slices.Contains(undecided, key) {
+			continue
+		}
+		undecided = append(undecided, key)
+		x, kernel := op.SpatialShapes(o, r.options.Batch)
+		for _, l := range ways {
+			in := r.inputs()
+			jobs = append(jobs, job{name: o.Key() + ", written as " + l.String(), inputs: in, build: func(in []*graph.Node) *graph.Node { return op.Spatial(o, l, in[0], in[1]) }})
+			for _, dims := range [][]int{x, kernel} {
+				if err := in.add(1, dims...); err != nil {
+					return fmt.Errorf("%s: %w", o.Key(), err)
+				}
+			}
 		}
 	}
-	var best op.Lowering
-	var shortest time.Duration
-	for i, l := range op.Lowerings() {
-		c, err := r.compile(in, func(in []*graph.Node) *graph.Node { return op.Spatial(o, l, in[0], in[1]) })
-		var took time.Duration
-		if err == nil {
-			took, err = c.try(ctx)
-		}
-		c.free()
-		if err != nil {
-			return 0, fmt.Errorf("written as %s: %w", l, err)
-		}
-		if i == 0 || took < shortest {
-			best, shortest = l, took
-		}
+	if err := r.compileAll(ctx, jobs); err != nil {
+		jobs = nil // they are free
+		return err
 	}
-	return best, nil
+	for i, key := range undecided {
+		var best op.Lowering
+		var shortest time.Duration
+		for k, l := range ways {
+			job := &jobs[i*len(ways)+k]
+			took, err := job.call.try(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", job.name, err)
+			}
+			if k == 0 || took < shortest {
+				best, shortest = l, took
+			}
+		}
+		r.chosen[key] = best
+	}
+	return nil
 }
 
 // inputs starts a list of inputs.
@@ -213,6 +249,44 @@ func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (prof
 		return nil, err
 	}
 	return c, nil
+}
+
+// job is a graph to compile over inputs, which the call then owns.
+type job struct {
+	name   string // for errors
+	inputs *inputs
+	build  func(in []*graph.Node) *graph.Node
+	call   *call
+}
+
+// free frees jobs with what was made of them.
+func free(jobs []job) {
+	for i := range jobs {
+		jobs[i].call.free()
+		if jobs[i].inputs != nil {
+			jobs[i].inputs.free()
+		}
+	}
+}
+
+// compileAll compiles jobs, several at once. After an error, which is that of the first job that failed, all are free.
+func (r *Runner) compileAll(ctx context.Context, jobs []job) error {
+	errs := make([]error, len(jobs))
+	r.options.Parallel(len(jobs), func(i int) {
+		if errs[i] = ctx.Err(); errs[i] != nil {
+			return
+		}
+		if jobs[i].call, errs[i] = r.compile(jobs[i].inputs, jobs[i].build); errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w", jobs[i].name, errs[i])
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			free(jobs)
+			return err
+		}
+	}
+	return nil
 }
 
 // compile compiles a graph over the inputs, which the call then owns.

@@ -70,10 +70,11 @@ func TestEveryKindIsMeasured(t *testing.T) {
 func TestSkipKeepsItsInput(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		skip := space.Op{Kind: space.Skip, In: 8, Out: 8, Stride: 1, Resolution: 16}
-		call, _, err := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Op(t.Context(), skip)
+		compiled, err := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Ops(t.Context(), []space.Op{skip})
 		if err != nil {
 			t.Fatal(err)
 		}
+		call := compiled[0].Call
 		defer call.Close()
 		for range 100 {
 			if took, err := call.Run(); err != nil || took <= 0 {
@@ -110,7 +111,7 @@ func TestNetworkIsMeasuredWhole(t *testing.T) {
 func TestCancelledRunnerStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := runner(t, backendstest.Go(t).Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Op(ctx, load(t).StemOp()); err == nil {
+	if _, err := runner(t, backendstest.Go(t).Backend, gomlxrunner.Options{Batch: 1, Seed: 1}).Ops(ctx, []space.Op{load(t).StemOp()}); err == nil {
 		t.Error("an operation was tried after the end")
 	}
 }
@@ -140,13 +141,12 @@ func TestTypesOfNumbers(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		for _, dtype := range []string{gomlxrunner.F32, gomlxrunner.BF16, gomlxrunner.F16} {
 			r := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, DType: dtype})
-			for _, o := range ops {
-				call, _, err := r.Op(t.Context(), o)
-				if err != nil {
-					t.Errorf("%s in %s: %v", o.Key(), dtype, err)
-					continue
-				}
-				call.Close()
+			compiled, err := r.Ops(t.Context(), ops)
+			if err != nil {
+				t.Errorf("in %s: %v", dtype, err)
+			}
+			for _, c := range compiled {
+				c.Call.Close()
 			}
 		}
 	})
@@ -161,10 +161,11 @@ func BenchmarkCaches(b *testing.B) {
 	o := space.Op{Kind: space.Classifier, In: 2000, Out: 200, Resolution: 1}
 	for _, caches := range []string{lut.Warm, lut.Cold} {
 		b.Run(caches, func(b *testing.B) {
-			call, _, err := runner(b, backend.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, Caches: caches}).Op(b.Context(), o)
+			compiled, err := runner(b, backend.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, Caches: caches}).Ops(b.Context(), []space.Op{o})
 			if err != nil {
 				b.Fatal(err)
 			}
+			call := compiled[0].Call
 			defer call.Close()
 			var sum time.Duration
 			for b.Loop() {
