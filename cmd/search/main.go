@@ -3,6 +3,7 @@
 //
 //	search run      searches, into a run folder
 //	search resume   continues a run folder
+//	search sweep    runs a search for every target, seed and device
 //	search derive   turns architecture parameters into an architecture, within a latency if asked
 //	search cost     computes the expected latency of architecture parameters
 //	search range    says how fast and how slow the networks of a space can be
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
+			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }

@@ -53,8 +53,8 @@ func (e *watchedEngine) ArchitectureStep(b supernet.Batch, c *supernet.Choice) (
 	return r, p, err
 }
 
-// begin prepares a search run as the command does.
-func begin(t *testing.T, args []string) *session {
+// prepare begins a search run as the command does.
+func prepare(t *testing.T, args []string) *session {
 	t.Helper()
 	var o runOptions
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
@@ -155,7 +155,7 @@ func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 		{"behind the last step", smallSteps},
 	} {
 		folder := filepath.Join(t.TempDir(), "run")
-		interrupt(t, begin(t, args(folder)), folder, c.steps)
+		interrupt(t, prepare(t, args(folder)), folder, c.steps)
 		stdout, _ := succeed(t, "resume", folder)
 		if !strings.HasPrefix(stdout, filepath.Join(folder, rundir.ArchitectureFile)+": ") {
 			t.Errorf("stopped %s, resume prints %q", c.what, stdout)
@@ -165,7 +165,7 @@ func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 
 	t.Run("again and again", func(t *testing.T) {
 		folder := filepath.Join(t.TempDir(), "run")
-		interrupt(t, begin(t, args(folder)), folder, 3)
+		interrupt(t, prepare(t, args(folder)), folder, 3)
 		for range smallSteps/3 - 1 {
 			s, err := restore(context.Background(), folder, io.Discard)
 			if err != nil {
@@ -202,7 +202,7 @@ func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 	t.Run("a crash", func(t *testing.T) {
 		for _, steps := range []int{2, smallWeightSteps + 5} {
 			folder := filepath.Join(t.TempDir(), "run")
-			s := begin(t, args(folder))
+			s := prepare(t, args(folder))
 			broken := errors.New("the device is gone")
 			s.search.Engine = &watchedEngine{Engine: s.search.Engine, after: func(n int) error {
 				if n == steps {
@@ -232,7 +232,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestFailedSaveSaysHowToContinue(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
-	s := begin(t, f.args(folder))
+	s := prepare(t, f.args(folder))
 	defer s.close()
 	metrics := filepath.Join(folder, rundir.MetricsFile)
 	if err := os.Mkdir(metrics, 0o755); err != nil { // in the way of the first record
@@ -268,7 +268,7 @@ func TestInterruptedBeforeThereIsAFolder(t *testing.T) {
 func TestResumeRefusesWhatIsNotTheRuns(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
-	interrupt(t, begin(t, f.args(folder)), folder, 2)
+	interrupt(t, prepare(t, f.args(folder)), folder, 2)
 	checkpoint := checkpointPath(folder)
 	before := outcomeOf(t, folder)
 	resume := []string{"resume", folder}
@@ -329,7 +329,7 @@ func TestOneSearchWritesAFolder(t *testing.T) {
 	}
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
-	s := begin(t, f.args(folder))
+	s := prepare(t, f.args(folder))
 	before := outcomeOf(t, folder)
 	refused(t, []string{"resume", folder}, folder+" is being written by another search")
 	// A run that found the folder empty, before the other created it.

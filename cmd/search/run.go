@@ -23,11 +23,10 @@ import (
 	"densenas/supernet/space"
 )
 
-// runOptions are what search run is asked for. Flags that are not given leave the configuration's values.
-type runOptions struct {
+// settings are what searches can be asked for, one or many. Flags that are not given leave the configuration's values.
+type settings struct {
 	Config        string
 	Space         string
-	LUT           string
 	LUTResolution int
 	LUTBatch      int
 	LUTDType      string
@@ -36,7 +35,6 @@ type runOptions struct {
 	Augmentation  string
 	Limit         int
 	SkipCorrupt   bool
-	TargetLatency time.Duration
 	Resolution    int
 	Batch         int
 	Epochs        int
@@ -48,10 +46,9 @@ type runOptions struct {
 	flags *pflag.FlagSet
 }
 
-func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+func (o *settings) AddFlags(f *pflag.FlagSet) {
 	o.flags = f
 	f.StringVar(&o.Space, "space", "", "space to search: mbv2, cifar, tiny, or a YAML file")
-	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
 	f.IntVar(&o.LUTResolution, "lut-resolution", 0, "resolution that the network is deployed at and the table measured for (default: the space's)")
 	f.IntVar(&o.LUTBatch, "lut-batch", 1, "batch that the table was measured at")
 	f.StringVar(&o.LUTDType, "lut-dtype", "f32", "type of numbers that the table was measured with: f32, bf16 or f16")
@@ -60,36 +57,26 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Augmentation, "augmentation", "", "none, shift, crop-flip or resized-crop-flip (default: chosen by the data)")
 	f.IntVar(&o.Limit, "limit", 0, "use at most so many training images")
 	f.BoolVar(&o.SkipCorrupt, "skip-corrupt", false, "leave images out that cannot be decoded, and count them")
-	f.DurationVar(&o.TargetLatency, "target-latency", 0, "latency that the derived network must meet, such as 15ms")
 	f.IntVar(&o.Resolution, "resolution", 0, "resolution of the images in training (default: the space's)")
 	f.IntVar(&o.Batch, "batch", 0, "images of a training step (default: the configuration's)")
-	f.IntVar(&o.Epochs, "epochs", 0, "length of the search (default: the configuration's)")
+	f.IntVar(&o.Epochs, "epochs", 0, "length of a search (default: the configuration's)")
 	f.IntVar(&o.ArchEpoch, "architecture-epoch", 0, "epoch from which on the architecture is trained (default: the configuration's)")
-	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
-	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
 }
 
-func (o *runOptions) Validate() error {
+func (o *settings) Validate() error {
 	switch {
 	case o.Space == "" && o.Config == "":
 		return exit.BadInput("no space to search: give --space mbv2, cifar, tiny, or a YAML file")
 	case o.Output == "":
-		return exit.BadInput("no run folder: give -o FOLDER")
-	case o.flags.Changed("target-latency") && o.TargetLatency <= 0:
-		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
-	}
-	if _, err := os.Stat(o.Output); !errors.Is(err, fs.ErrNotExist) {
-		if err := checkEmpty(o.Output); err != nil {
-			return err
-		}
+		return exit.BadInput("no folder for the results: give -o FOLDER")
 	}
 	return command.CheckOutputFolder(o.Output)
 }
 
-// config is the configuration that the flags change.
-func (o *runOptions) config() (*rundir.Config, error) {
+// config is the configuration that the flags change. Own changes of a command come last.
+func (o *settings) config(own func(*rundir.Config)) (*rundir.Config, error) {
 	var c *rundir.Config
 	var err error
 	if o.Config != "" {
@@ -102,7 +89,6 @@ func (o *runOptions) config() (*rundir.Config, error) {
 	}
 	for flag, set := range map[string]func(){
 		"space":              func() { c.Space = o.Space },
-		"lut":                func() { c.LUT.Path = o.LUT },
 		"lut-resolution":     func() { c.LUT.Resolution = o.LUTResolution },
 		"lut-batch":          func() { c.LUT.Batch = o.LUTBatch },
 		"lut-dtype":          func() { c.LUT.DType = o.LUTDType },
@@ -111,7 +97,6 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		"augmentation":       func() { c.Augmentation = o.Augmentation },
 		"limit":              func() { c.Limit = o.Limit },
 		"skip-corrupt":       func() { c.SkipCorrupt = o.SkipCorrupt },
-		"target-latency":     func() { c.TargetLatencyMS = milliseconds(o.TargetLatency) },
 		"resolution":         func() { c.Resolution = o.Resolution },
 		"batch":              func() { c.Batch = o.Batch },
 		"epochs":             func() { c.Epochs = o.Epochs },
@@ -123,6 +108,7 @@ func (o *runOptions) config() (*rundir.Config, error) {
 			set()
 		}
 	}
+	own(c)
 	if c.LUT.Path == "" {
 		return nil, exit.BadInput("no lookup table: give --lut FILE.lut.json; `profiler run --space %s -o FILE.lut.json` measures one", c.Space)
 	}
@@ -141,6 +127,45 @@ func (o *runOptions) config() (*rundir.Config, error) {
 			c.ArchitectureEpoch, c.Epochs)
 	}
 	return c, nil
+}
+
+// runOptions are what search run is asked for.
+type runOptions struct {
+	settings
+	LUT           string
+	TargetLatency time.Duration
+}
+
+func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+	o.settings.AddFlags(f)
+	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
+	f.DurationVar(&o.TargetLatency, "target-latency", 0, "latency that the derived network must meet, such as 15ms")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
+	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
+}
+
+func (o *runOptions) Validate() error {
+	if err := o.settings.Validate(); err != nil {
+		return err
+	}
+	if o.flags.Changed("target-latency") && o.TargetLatency <= 0 {
+		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
+	}
+	if _, err := os.Stat(o.Output); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return checkEmpty(o.Output)
+}
+
+func (o *runOptions) config() (*rundir.Config, error) {
+	return o.settings.config(func(c *rundir.Config) {
+		if o.flags.Changed("lut") {
+			c.LUT.Path = o.LUT
+		}
+		if o.flags.Changed("target-latency") {
+			c.TargetLatencyMS = milliseconds(o.TargetLatency)
+		}
+	})
 }
 
 func newRunCommand() *cobra.Command {
@@ -179,13 +204,17 @@ func (o *runOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return s.execute(ctx, o.Output, stdout)
 }
 
-// begin checks and opens everything, and only then creates the run folder. It holds a checkpoint from the start, so that a
-// run that ends before its first epoch does can be continued too.
-func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *session, err error) {
+func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (*session, error) {
 	config, err := o.config()
 	if err != nil {
 		return nil, err
 	}
+	return begin(ctx, config, o.Output, stderr)
+}
+
+// begin checks and opens everything, and only then creates the run folder. It holds a checkpoint from the start, so that a
+// run that ends before its first epoch does can be continued too.
+func begin(ctx context.Context, config *rundir.Config, folder string, stderr io.Writer) (opened *session, err error) {
 	s, err := open(ctx, config, stderr)
 	if err != nil {
 		return nil, err
@@ -200,7 +229,7 @@ func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *sessi
 	}
 	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
 	config.LUT.Verified = s.table.Verified()
-	s.lock, err = createFolder(o.Output, config, func() error { return s.save(o.Output) })
+	s.lock, err = createFolder(folder, config, func() error { return s.save(folder) })
 	return s, err
 }
 
@@ -240,9 +269,7 @@ func createFolder(folder string, config *rundir.Config, save func() error) (lock
 	}
 	defer func() {
 		if err != nil {
-			for _, name := range []string{rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
-				os.RemoveAll(filepath.Join(folder, name))
-			}
+			removeUnbegun(folder)
 		}
 	}()
 	if err := os.Mkdir(filepath.Join(folder, rundir.CheckpointsFolder), 0o755); err != nil {
@@ -252,6 +279,13 @@ func createFolder(folder string, config *rundir.Config, save func() error) (lock
 		return lock, err
 	}
 	return lock, save()
+}
+
+// removeUnbegun removes what createFolder made of a run that has no checkpoint yet.
+func removeUnbegun(folder string) {
+	for _, name := range []string{rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
+		os.RemoveAll(filepath.Join(folder, name))
+	}
 }
 
 // inside says whether a path is, or once it is created would be, a folder or in it. It follows links.

@@ -125,7 +125,7 @@ func (s *session) openTable() error {
 		return err
 	}
 	if fastest := s.costs.Fastest(); c.TargetLatencyMS > 0 && c.TargetLatencyMS < fastest {
-		return exit.BadInput("the target of %.4g ms is below the fastest possible architecture of space %s, which takes %.4g ms by %s; raise --target-latency to at least %v",
+		return exit.BadInput("the target of %.4g ms is below the fastest possible architecture of space %s, which takes %.4g ms by %s; raise the target to at least %v",
 			c.TargetLatencyMS, s.deployed.Name, fastest, c.LUT.Path, time.Duration(math.Ceil(fastest*float64(time.Millisecond))))
 	}
 	training := c.Resolution

@@ -179,21 +179,29 @@ func parseConfig(name string, data []byte) (*Config, error) {
 }
 
 // requireFields reports the first field that Write would write and the file does not have.
-func requireFields(name string, data []byte, c *Config) error {
+func requireFields(name string, data []byte, whole any) error {
 	var have, want yaml.Node
 	if err := yaml.Unmarshal(data, &have); err != nil {
 		return exit.BadInput("%s: %w", name, err)
 	}
-	if err := want.Encode(c); err != nil {
+	if err := want.Encode(whole); err != nil {
 		return err
 	}
 	if missing := missingField(&want, have.Content[0], ""); missing != "" {
-		return exit.BadInput("%s: field %s is missing; a run's configuration has every field: copy it from another run, or start a new one", name, missing)
+		return exit.BadInput("%s: field %s is missing; the file of a run has every field: copy it from another run, or start a new one", name, missing)
 	}
 	return nil
 }
 
 func missingField(want, have *yaml.Node, prefix string) string {
+	if want.Kind == yaml.SequenceNode {
+		for i := range want.Content {
+			if missing := missingField(want.Content[i], have.Content[i], fmt.Sprintf("%s[%d].", strings.TrimSuffix(prefix, "."), i)); missing != "" {
+				return missing
+			}
+		}
+		return ""
+	}
 	for i := 0; i+1 < len(want.Content); i += 2 {
 		key := want.Content[i].Value
 		at := -1

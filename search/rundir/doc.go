@@ -7,6 +7,8 @@
 //	arch.json      the derived network
 //	.lock          held by the search that is writing the folder, removed at its end (Lock)
 //
+// The folder of a sweep has sweep.yaml, the plan of many searches (Sweep), and inside a run folder for each that has begun.
+//
 // The defaults of a search stand in the embedded configs/*.yaml, one per built-in space; those of mbv2 are the paper's
 // (Fang et al., CVPR 2020, section 4). Refused, with file and line: unknown, doubled and missing fields, values out of
 // their ranges, records out of order, and files over their bounds. One torn record at the end of the metrics, which a
@@ -15,7 +17,7 @@
 // The package knows no runtime, so that a report can read a run wherever it is.
 package rundir
 
-// The names in a run folder.
+// The names in a run folder, and SweepFile in that of a sweep.
 const (
 	ConfigFile        = "config.yaml"
 	MetricsFile       = "metrics.jsonl"
@@ -23,4 +25,5 @@ const (
 	ParametersFile    = "params.json"
 	ArchitectureFile  = "arch.json"
 	LockFile          = ".lock"
+	SweepFile         = "sweep.yaml"
 )
