@@ -2,10 +2,14 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"densenas/internal/command"
@@ -13,6 +17,7 @@ import (
 	"densenas/internal/files"
 	"densenas/lut"
 	"densenas/search/derive"
+	"densenas/search/objective"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
 
@@ -27,8 +32,9 @@ type deriveOptions struct {
 	Space      string        // name or file of their space
 	LUT        string        // file of a lookup table; empty: the architecture gets no prediction
 	MaxLatency time.Duration // counts only where it was given
+	Top        int           // how many architectures
 	Format     string        // json or net_config
-	Output     string        // file; empty: standard output
+	Output     string        // file, or folder for more than one; empty: standard output
 
 	limited bool // MaxLatency was given
 }
@@ -38,8 +44,9 @@ func (o *deriveOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Space, "space", "", "the space that they were searched in: a name or a YAML file")
 	flags.StringVar(&o.LUT, "lut", "", "lookup table that predicts the latency")
 	flags.DurationVar(&o.MaxLatency, "max-latency", 0, "derive the most probable architecture that the table predicts to take at most this long, such as 4ms")
+	flags.IntVar(&o.Top, "top", 1, "derive so many architectures, the most probable first")
 	flags.StringVar(&o.Format, "format", "json", "json, or the net_config text of the published implementation")
-	flags.StringVarP(&o.Output, "output", "o", "", "file to write (default standard output)")
+	flags.StringVarP(&o.Output, "output", "o", "", "file to write, or with --top above 1 a folder to create (default standard output)")
 }
 
 func (o *deriveOptions) Validate() error {
@@ -48,8 +55,15 @@ func (o *deriveOptions) Validate() error {
 		return exit.BadInput("nothing to derive from: give a run folder, or --arch-params FILE and --space SPACE")
 	case o.limited && o.MaxLatency <= 0:
 		return exit.BadInput("--max-latency is %v, allowed is a positive duration such as 4ms", o.MaxLatency)
+	case o.Top < 1 || o.Top > derive.MaxTop:
+		return exit.BadInput("--top is %d, allowed is 1 to %d", o.Top, derive.MaxTop)
 	case o.Format != "json" && o.Format != "net_config":
 		return exit.BadInput("--format is %q, allowed are json and net_config", o.Format)
+	case o.Top > 1 && o.Output != "":
+		if _, err := os.Stat(o.Output); !errors.Is(err, fs.ErrNotExist) {
+			return exit.BadInput("-o %s exists already, and --top %d needs a folder of its own; name a new one", o.Output, o.Top)
+		}
+		return command.CheckOutputFolder(o.Output)
 	case o.Output != "":
 		inputs := []string{o.ArchParams, o.Space, o.LUT}
 		if o.Folder != "" {
@@ -71,7 +85,7 @@ func newDeriveCommand() *cobra.Command {
 		Long: `Derive an architecture from architecture parameters: along the most probable path, in every layer the most probable candidate.
 
 With --max-latency it is the most probable of the architectures that the table predicts to be within it. With --lut the
-architecture carries the prediction.
+architecture carries the prediction. With --top there are as many, the most probable first, one after another or in a folder.
 
 Of a run folder come the parameters as they were last saved, space, table and resolution; flags override them. A run that
 had a target latency derives within it, unless --max-latency names another limit. Space and table must be as they were for
@@ -79,6 +93,7 @@ the run, unless --space or --lut name others.`,
 		Example: `  search derive run
   search derive run --max-latency 12ms --format net_config
   search derive run --lut phone.lut.json --max-latency 8ms -o phone.arch.json
+  search derive run --max-latency 12ms --top 5 -o best
   search derive --arch-params run/params.json --space mbv2 --lut host.lut.json --max-latency 15ms
   search derive --arch-params published.params.json --space mbv2 --format net_config`,
 		Args: command.Arguments(0, 1),
@@ -90,37 +105,64 @@ the run, unless --space or --lut name others.`,
 			if err := o.Validate(); err != nil {
 				return err
 			}
-			return o.run(cmd.OutOrStdout())
+			return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (o *deriveOptions) run(stdout io.Writer) error {
+func (o *deriveOptions) run(stdout, stderr io.Writer) error {
 	d, err := o.read()
 	if err != nil {
 		return err
 	}
-	a, err := d.derive()
+	found, err := d.derive(o.Top)
 	if err != nil {
 		return err
 	}
-	write := a.Encode
-	if o.Format == "net_config" {
-		text, err := a.NetConfig()
-		if err != nil {
-			return exit.AsBadInput(err)
+	if n := len(found); n < o.Top {
+		fmt.Fprintf(stderr, "only %d architectures are there, of the %d asked for\n", n, o.Top)
+	}
+	writers := make([]func(io.Writer) error, len(found))
+	for i, a := range found {
+		writers[i] = a.Encode
+		if o.Format == "net_config" {
+			text, err := a.NetConfig()
+			if err != nil {
+				return exit.AsBadInput(err)
+			}
+			writers[i] = func(w io.Writer) error {
+				_, err := fmt.Fprintln(w, text)
+				return err
+			}
 		}
-		write = func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, text)
+	}
+	switch {
+	case o.Output == "":
+		for _, write := range writers {
+			if err := write(stdout); err != nil {
+				return err
+			}
+		}
+		return nil
+	case o.Top == 1:
+		return files.WriteAtomic(o.Output, writers[0])
+	}
+	if err := os.MkdirAll(o.Output, 0o755); err != nil {
+		return exit.BadInput("-o: %w; name a folder that can be created", err)
+	}
+	ending := ".arch.json"
+	if o.Format == "net_config" {
+		ending = ".txt"
+	}
+	for i, write := range writers {
+		name := fmt.Sprintf("%0*d%s", len(strconv.Itoa(len(writers))), i+1, ending)
+		if err := files.WriteAtomic(filepath.Join(o.Output, name), write); err != nil {
 			return err
 		}
 	}
-	if o.Output == "" {
-		return write(stdout)
-	}
-	return files.WriteAtomic(o.Output, write)
+	return nil
 }
 
 // derivation is what an architecture is derived from.
@@ -132,12 +174,12 @@ type derivation struct {
 	limit      float64    // ms
 }
 
-func (d *derivation) derive() (*space.Architecture, error) {
+func (d *derivation) derive(top int) ([]*space.Architecture, error) {
 	if d.table == nil {
-		return derive.Plain(d.space, d.parameters)
+		return derive.Within(d.space, d.parameters, []derive.Limit{{Costs: objective.MultiplyAdds(d.space), Most: math.Inf(1)}}, top)
 	}
-	a, err := derive.ByTable(d.space, d.parameters, d.table, d.limit)
-	return a, measuredBy(err, d.source, d.space, d.table)
+	found, err := derive.ByTable(d.space, d.parameters, d.table, d.limit, top)
+	return found, measuredBy(err, d.source, d.space, d.table)
 }
 
 // read reads what the flags name, and what they leave open of the run folder, where there is one.
@@ -172,7 +214,7 @@ func (o *deriveOptions) read() (*derivation, error) {
 		}
 	}
 	path := cmp.Or(o.LUT, run.LUT.Path)
-	if o.Output != "" { // the run's own space and table are known only now
+	if o.Output != "" && o.Top == 1 { // the run's own space and table are known only now
 		if err := command.CheckOutput(o.Output, d.source, path); err != nil {
 			return nil, err
 		}

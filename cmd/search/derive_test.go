@@ -122,6 +122,72 @@ func TestDerivePrints(t *testing.T) {
 	}
 }
 
+func TestDeriveTop(t *testing.T) {
+	params, table := tinyFiles(t)
+	args := []string{"--arch-params", params, "--space", "tiny", "--lut", table, "--max-latency", "4ms"}
+	alone, err := execute(t, newDeriveCommand(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "a", "best")
+	if out, err := execute(t, newDeriveCommand(), append(args, "--top", "12", "-o", folder)...); err != nil || out != "" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	var texts, documents strings.Builder
+	for i := range 12 {
+		file := filepath.Join(folder, fmt.Sprintf("%02d.arch.json", i+1))
+		a, err := space.ReadArchitecture(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Predicted.LatencyMS > 4 {
+			t.Errorf("%s: %g ms are predicted", file, a.Predicted.LatencyMS)
+		}
+		text, err := a.NetConfig()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(documents.String(), read(t, file)) {
+			t.Errorf("%s comes twice", text)
+		}
+		fmt.Fprintln(&texts, text)
+		documents.WriteString(read(t, file))
+	}
+	if first := read(t, folder, "01.arch.json"); first != alone {
+		t.Errorf("the first is\n%s\nalone it is\n%s", first, alone)
+	}
+	if out, err := execute(t, newDeriveCommand(), append(args, "--top", "12")...); err != nil || out != documents.String() {
+		t.Errorf("printed is\n%s\n%v", out, err)
+	}
+	if out, err := execute(t, newDeriveCommand(), append(args, "--top", "12", "--format", "net_config")...); err != nil || out != texts.String() {
+		t.Errorf("printed is\n%s\n%v", out, err)
+	}
+	for want, more := range map[string][]string{
+		"--top is 0, allowed is 1 to 1000": {"--top", "0"},
+		"exists already":                   {"--top", "2", "-o", folder},
+	} {
+		if _, err := execute(t, newDeriveCommand(), append(args, more...)...); err == nil || exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", more, err)
+		}
+	}
+	// The fastest goes through one or the other of two blocks that are equal.
+	fastest, _ := succeed(t, "range", "--space", "tiny", "--lut", table, "--format", "json")
+	var r rangeResult
+	if err := json.Unmarshal([]byte(fastest), &r); err != nil {
+		t.Fatal(err)
+	}
+	limit := fmt.Sprintf("%.0fns", r.FastestMS*1e6+1)
+	out, err := execute(t, newDeriveCommand(), append(args, "--top", "1000", "--format", "net_config", "--max-latency", limit)...)
+	if err != nil || !strings.HasPrefix(out, "only 2 architectures are there, of the 1000 asked for\n[[") || strings.Count(out, "\n") != 3 {
+		t.Errorf("%q, %v", out, err)
+	}
+	// Without a table nothing is a limit.
+	out, err = execute(t, newDeriveCommand(), "--arch-params", params, "--space", "tiny", "--top", "3", "--format", "net_config")
+	if err != nil || strings.Count(out, "\n") != 3 {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestDeriveGolden(t *testing.T) {
 	data, err := os.ReadFile(testdata.Shared(t, "golden/mbv2-chained-cost.json"))
 	if err != nil {
@@ -165,7 +231,7 @@ func TestDeriveRefuses(t *testing.T) {
 		{append(all[:4:4], "--lut", params), params},
 		{append(all[:6:6], "--max-latency", "0s"), "--max-latency is 0s, allowed is a positive duration"},
 		{append(all[:6:6], "--max-latency", "-1ms"), "--max-latency is -1ms"},
-		{append(all[:6:6], "--max-latency", "1us"), "the fastest takes"},
+		{append(all[:6:6], "--max-latency", "1us"), "the least is"},
 		{append(all[:6:6], "--format", "yaml"), `--format is "yaml", allowed are json and net_config`},
 		{append(all[:6:6], "more"), "more"},
 	} {
@@ -300,7 +366,7 @@ func TestDeriveRefusesRunFolders(t *testing.T) {
 	refused("config.yaml", filepath.Join(t.TempDir(), "none"))
 	folder, _, table := runFolder(t, 0)
 	refused("unexpected argument", folder, folder)
-	refused("the fastest takes", folder, "--max-latency", "1us")
+	refused("the least is", folder, "--max-latency", "1us")
 	refused("--max-latency is 0s", folder, "--max-latency", "0s")
 	refused(`of space "tiny", not of "cifar"`, folder, "--space", "cifar")
 

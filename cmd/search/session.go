@@ -296,10 +296,11 @@ func (s *session) derive(folder string, stdout io.Writer) error {
 	if s.config.TargetLatencyMS > 0 {
 		limit = s.config.TargetLatencyMS
 	}
-	a, err := derive.ByTable(s.deployed, s.search.State().Parameters, s.table, limit)
+	found, err := derive.ByTable(s.deployed, s.search.State().Parameters, s.table, limit, 1)
 	if err != nil {
 		return err
 	}
+	a := found[0]
 	path := filepath.Join(folder, rundir.ArchitectureFile)
 	if err := a.Write(path); err != nil {
 		return err

@@ -38,7 +38,7 @@ func TestByTableKeepsEveryLimit(t *testing.T) {
 				}
 			}
 		}
-		plain, err := ByTable(s, p, table, math.Inf(1))
+		plain, err := one(ByTable(s, p, table, math.Inf(1), 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,9 +54,9 @@ func TestByTableKeepsEveryLimit(t *testing.T) {
 		}
 		fastest := 0.0
 		for limit := plain.Predicted.LatencyMS; ; {
-			a, err := ByTable(s, p, table, limit)
+			a, err := one(ByTable(s, p, table, limit, 1))
 			if err != nil {
-				if exit.Code(err) != 2 || !strings.Contains(err.Error(), "the fastest takes") {
+				if exit.Code(err) != 2 || !strings.Contains(err.Error(), "the least is") {
 					t.Fatal(err)
 				}
 				break
@@ -86,7 +86,7 @@ func TestByTableNamesMissingKeys(t *testing.T) {
 	s := load(t, "tiny")
 	table := measured(rand.New(rand.NewPCG(2, 0)), s)
 	table.Entries = table.Entries[:len(table.Entries)-1]
-	_, err := ByTable(s, s.NewParameters(), table, math.Inf(1))
+	_, err := ByTable(s, s.NewParameters(), table, math.Inf(1), 1)
 	var missing lut.MissingError
 	if !errors.As(err, &missing) || exit.Code(err) != 2 {
 		t.Errorf("a missing key gave %v", err)

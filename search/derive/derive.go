@@ -117,10 +117,10 @@ func (x selection) architecture(s *space.Space) *space.Architecture {
 	return s.Network(path, heads, stacks)
 }
 
-// latency in ms of the architecture. Summands are added in the order of the network, as a table does when it predicts a network,
+// cost of the architecture, in ms where costs are latencies. Summands are added in the order of the network, as a table does when it predicts a network,
 // so that both come to the same last digit. What is left of a block's stacked layers moves up: the costs are those of the
 // first layers, whichever were skipped.
-func (x selection) latency(c *objective.Costs) float64 {
+func (x selection) cost(c *objective.Costs) float64 {
 	total := c.StemAndFirst
 	for i, connection := range x.path {
 		if connection.To == len(c.Space.Blocks) {

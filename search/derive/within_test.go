@@ -1,9 +1,13 @@
 package derive
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +17,7 @@ import (
 	"densenas/search/objective"
 	"densenas/supernet/space"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // randomCase draws a small space with costs and parameters. Costs of a block's layers are equal in half of the cases; coarse
@@ -45,39 +49,56 @@ func randomCase(r *rand.Rand) (*space.Space, *space.Parameters, *objective.Costs
 			break
 		}
 	}
-	draw := r.Float64
-	if r.IntN(4) == 0 {
-		draw = func() float64 { return float64(r.IntN(4)) / 4 }
-	}
-	row := func(n int) []float64 {
-		out := make([]float64, n)
-		for i := range out {
-			out[i] = draw()
-		}
-		return out
-	}
-	c := &objective.Costs{Space: s, StemAndFirst: draw(), Classifier: draw(), Call: draw(), Final: row(len(s.Incoming(len(s.Blocks))))}
 	p := s.NewParameters()
-	equal := r.IntN(2) == 0
-	c.Head, c.Stack = make([][][]float64, len(s.Blocks)), make([][][]float64, len(s.Blocks))
+	row := rows(r)
 	for b := range s.Blocks {
 		copy(p.Beta[b], row(len(p.Beta[b])))
 		if b == 0 {
 			continue
 		}
 		for i := range p.AlphaHead[b-1] {
-			c.Head[b] = append(c.Head[b], row(len(s.HeadCandidates)))
 			copy(p.AlphaHead[b-1][i], row(len(s.HeadCandidates)))
 		}
 		for i := range p.AlphaStack[b-1] {
+			copy(p.AlphaStack[b-1][i], row(len(s.StackCandidates)))
+		}
+	}
+	return s, p, randomCosts(r, s)
+}
+
+// rows draws rows of numbers; coarse ones at times.
+func rows(r *rand.Rand) func(n int) []float64 {
+	draw := r.Float64
+	if r.IntN(4) == 0 {
+		draw = func() float64 { return float64(r.IntN(4)) / 4 }
+	}
+	return func(n int) []float64 {
+		out := make([]float64, n)
+		for i := range out {
+			out[i] = draw()
+		}
+		return out
+	}
+}
+
+func randomCosts(r *rand.Rand, s *space.Space) *objective.Costs {
+	row := rows(r)
+	outside := row(3)
+	c := &objective.Costs{Space: s, Unit: "ms", StemAndFirst: outside[0], Classifier: outside[1], Call: outside[2], Final: row(len(s.Incoming(len(s.Blocks))))}
+	equal := r.IntN(2) == 0
+	c.Head, c.Stack = make([][][]float64, len(s.Blocks)), make([][][]float64, len(s.Blocks))
+	for b := 1; b < len(s.Blocks); b++ {
+		for range s.Incoming(b) {
+			c.Head[b] = append(c.Head[b], row(len(s.HeadCandidates)))
+		}
+		for i := range s.Blocks[b].Layers {
 			c.Stack[b] = append(c.Stack[b], row(len(s.StackCandidates)))
 			if equal {
 				c.Stack[b][i] = c.Stack[b][0]
 			}
-			copy(p.AlphaStack[b-1][i], row(len(s.StackCandidates)))
 		}
 	}
-	return s, p, c
+	return c
 }
 
 // everything lists all selections of a space.
@@ -145,54 +166,121 @@ func joint(s *space.Space, p *space.Parameters, x selection) float64 {
 	return total
 }
 
-func TestWithinIsTheBestOfAllArchitectures(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 0))
-	binding := 0
-	for tested := 0; tested < 1000; {
+// one is the only one of a list.
+func one(all []*space.Architecture, err error) (*space.Architecture, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%d architectures", len(all))
+	}
+	return all[0], nil
+}
+
+// smallCase is a random case with few enough networks to try all.
+func smallCase(r *rand.Rand) (*space.Space, *space.Parameters, *objective.Costs) {
+	for {
 		s, p, c := randomCase(r)
 		size := 1.0
 		for _, b := range s.Blocks {
 			size *= 2 * math.Pow(float64(len(s.StackCandidates)), float64(b.Layers))
 		}
-		if size > 3000 {
-			continue
+		if size <= 3000 {
+			return s, p, c
 		}
-		tested++
+	}
+}
+
+// Against all selections of 1,000 small random spaces, under one limit and under several, for one architecture and for many.
+func TestWithinFindsTheBestOfAllArchitectures(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 0))
+	binding, fewer, several, none := 0, 0, 0, 0
+	for tested := range 1000 {
+		s, p, c := smallCase(r)
 		all := everything(s)
-		// At random, or exactly what one of the architectures takes.
-		limit := c.Fastest() + r.Float64()*r.Float64()*(c.Slowest()-c.Fastest())/2
-		if r.IntN(2) == 0 {
-			limit = all[r.IntN(len(all))].latency(c)
+		costs := []*objective.Costs{c}
+		for r.IntN(3) == 0 && len(costs) < maxLimits {
+			costs = append(costs, randomCosts(r, s))
 		}
-		best := math.Inf(-1)
+		var limits []Limit
+		some := all[r.IntN(len(all))]
+		for _, c := range costs {
+			// At random, or exactly what one of the architectures takes.
+			limit := c.Fastest() + r.Float64()*r.Float64()*(c.Slowest()-c.Fastest())/2
+			if r.IntN(2) == 0 {
+				limit = some.cost(c)
+			}
+			limits = append(limits, Limit{c, limit})
+		}
+		within := func(x selection) bool {
+			return !slices.ContainsFunc(limits, func(l Limit) bool { return x.cost(l.Costs) > l.Most })
+		}
+		// The most probable selection of every network that is within the limits.
+		best := map[string]float64{}
 		for _, x := range all {
-			if x.latency(c) <= limit {
-				best = max(best, joint(s, p, x))
+			if within(x) {
+				network := fmt.Sprint(x.architecture(s).Layers)
+				if score, there := best[network]; !there || joint(s, p, x) > score {
+					best[network] = joint(s, p, x)
+				}
 			}
 		}
+		want := slices.SortedFunc(maps.Values(best), func(a, b float64) int { return cmp.Compare(b, a) })
+		top := 1
+		if r.IntN(2) == 0 {
+			top += r.IntN(20)
+		}
+		fewer += btoi(len(want) < top)
+		want = want[:min(len(want), top)]
+		several += btoi(len(limits) > 1)
+		none += btoi(len(want) == 0)
 		f := newPreferences(s, p)
-		chosen := f.plain()
-		if chosen.latency(c) > limit {
-			binding++
+		binding += btoi(!within(f.plain()))
+
+		chosen := newSearch(f, limits, top).best()
+		if len(chosen) != len(want) {
+			t.Fatalf("case %d: %d architectures of the %d best within %d limits", tested, len(chosen), len(want), len(limits))
 		}
-		chosen = newSearch(f, c, limit).best()
-		if got := chosen.latency(c); got > limit {
-			t.Fatalf("case %d takes %.17g ms, more than the limit %.17g", tested, got, limit)
+		networks := map[string]bool{}
+		for i, x := range chosen {
+			if !within(x) {
+				t.Fatalf("case %d: %d is beyond a limit", tested, i)
+			}
+			if got := joint(s, p, x); math.Abs(got-want[i]) > 1e-9 {
+				t.Fatalf("case %d: %d has log-probability %.12g, the best of all that are left has %.12g", tested, i, got, want[i])
+			}
+			networks[fmt.Sprint(x.architecture(s).Layers)] = true
 		}
-		if got := joint(s, p, chosen); math.Abs(got-best) > 1e-9 {
-			t.Fatalf("case %d: log-probability %.12g, the best within %g ms of all has %.12g", tested, got, limit, best)
+		if len(networks) != len(chosen) {
+			t.Fatalf("case %d: an architecture comes twice", tested)
 		}
-		a, err := Within(s, p, c, limit)
+		found, err := Within(s, p, limits, top)
+		if len(want) == 0 {
+			if err == nil || exit.Code(err) != exit.CodeBadInput {
+				t.Fatalf("case %d: no architecture is within the limits, and the error is %v", tested, err)
+			}
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Check(); err != nil {
-			t.Fatal(err)
+		for _, a := range found {
+			if err := a.Check(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if binding < 300 {
-		t.Errorf("only %d of the limits were below what the plain architecture takes", binding)
+	if binding < 300 || fewer < 100 || several < 200 || none < 5 {
+		t.Errorf("in %d cases the plain architecture was beyond a limit, in %d there were fewer architectures than wanted, in %d several limits, in %d none",
+			binding, fewer, several, none)
 	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func TestWithinALooseLimitIsPlain(t *testing.T) {
@@ -203,11 +291,11 @@ func TestWithinALooseLimitIsPlain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Within(s, p, c, c.Slowest())
+		got, err := one(Within(s, p, []Limit{{c, c.Slowest()}}, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("-plain +within:\n%s", diff)
 		}
 	}
@@ -218,16 +306,16 @@ func TestBelowTheFastestIsBadInputThatSaysWhatThatIs(t *testing.T) {
 	for range 200 {
 		s, p, c := randomCase(r)
 		fastest := c.Fastest()
-		if _, err := Within(s, p, c, fastest); err != nil {
+		if _, err := one(Within(s, p, []Limit{{c, fastest}}, 1)); err != nil {
 			t.Fatalf("the fastest itself, %g: %v", fastest, err)
 		}
-		_, err := Within(s, p, c, math.Nextafter(fastest, -1))
-		if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "the fastest takes "+roundedUp(fastest)+" ms") {
+		_, err := one(Within(s, p, []Limit{{c, math.Nextafter(fastest, -1)}}, 1))
+		if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "the least is "+roundedUp(fastest)+" ms") {
 			t.Fatalf("below the fastest, %g: %v", fastest, err)
 		}
 	}
 	s, p, c := randomCase(r)
-	if _, err := Within(s, p, c, math.NaN()); err == nil || exit.Code(err) != 2 {
+	if _, err := one(Within(s, p, []Limit{{c, math.NaN()}}, 1)); err == nil || exit.Code(err) != 2 {
 		t.Errorf("no number gave %v", err)
 	}
 	for v, want := range map[float64]string{1.23451: "1.2346", 12.345: "12.345", 0.00012345678: "0.00012346", 99.9999: "100", 0: "0", 1234567: "1.2346e+06"} {
@@ -264,9 +352,9 @@ func TestWithinOnThePublishedTable(t *testing.T) {
 		f := newPreferences(s, p)
 		before := math.Inf(-1)
 		for limit := math.Ceil(c.Fastest()); limit < 40; limit += 3 {
-			chosen := newSearch(f, c, limit).best()
-			if got, _, err := table.Network(chosen.architecture(s)); err != nil || got.MS > limit || got.MS != chosen.latency(c) {
-				t.Errorf("case %d: within %g ms, the table predicts %+v, the costs say %g, %v", i, limit, got, chosen.latency(c), err)
+			chosen := newSearch(f, []Limit{{c, limit}}, 1).best()[0]
+			if got, _, err := table.Network(chosen.architecture(s)); err != nil || got.MS > limit || got.MS != chosen.cost(c) {
+				t.Errorf("case %d: within %g ms, the table predicts %+v, the costs say %g, %v", i, limit, got, chosen.cost(c), err)
 			}
 			score := f.logProbability(chosen)
 			if score < before {
@@ -277,12 +365,58 @@ func TestWithinOnThePublishedTable(t *testing.T) {
 		if before != f.logProbability(f.plain()) {
 			t.Errorf("case %d: within a loose limit the log-probability is %g, of the plain architecture %g", i, before, f.logProbability(f.plain()))
 		}
-		a, err := Within(s, p, c, 40)
+		a, err := one(Within(s, p, []Limit{{c, 40}}, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := a.NetConfig(); err != nil || got != derived[i] {
 			t.Errorf("case %d: %v\n got %s\nwant %s", i, err, got, derived[i])
+		}
+	}
+}
+
+// On the published table and parameters: the first of many is the one that is derived alone, none is beyond the limit, all differ,
+// and they come in the order of their probability.
+func TestTopOfThePublishedTable(t *testing.T) {
+	s := load(t, "mbv2")
+	table := titanXP(t, s)
+	params, _ := goldenParameters(t)
+	for i, p := range params {
+		const limit, top = 18, 30
+		alone, err := one(ByTable(s, p, table, limit, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := ByTable(s, p, table, limit, top)
+		if err != nil || len(found) != top {
+			t.Fatalf("case %d: %d architectures, %v", i, len(found), err)
+		}
+		if diff := gocmp.Diff(alone, found[0]); diff != "" {
+			t.Errorf("case %d (-alone +first):\n%s", i, diff)
+		}
+		networks := map[string]bool{}
+		for _, a := range found {
+			text, err := a.NetConfig()
+			if err != nil || a.Predicted.LatencyMS > limit {
+				t.Errorf("case %d: %+v, %v", i, a.Predicted, err)
+			}
+			networks[text] = true
+		}
+		if len(networks) != top {
+			t.Errorf("case %d: only %d different networks", i, len(networks))
+		}
+		c, err := objective.FromTable(s, table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newPreferences(s, p)
+		before := 0.0
+		for k, x := range newSearch(f, []Limit{{c, limit}}, top).best() {
+			score := f.logProbability(x)
+			if k > 0 && score > before {
+				t.Errorf("case %d: the log-probability rises from %g to %g at %d", i, before, score, k)
+			}
+			before = score
 		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"densenas/supernet/space"
 )
 
-// Costs are the latencies of everything that a space can choose, in ms, the call of an empty executable subtracted from each.
+// Costs are those of everything that a space can choose: latencies in ms, the call of an empty executable subtracted from each,
+// or what Unit says.
 type Costs struct {
 	Space        *space.Space
+	Unit         string        // ms, or what is counted
 	StemAndFirst float64       // stem and first block
 	Head         [][][]float64 // [block][incoming connection][head candidate]; empty for the first block
 	Stack        [][][]float64 // [block][stacked layer][stack candidate]; empty for the first block

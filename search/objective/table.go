@@ -20,24 +20,8 @@ func FromTable(s *space.Space, table *lut.Table) (*Costs, error) {
 		return nil, err
 	}
 	l := lookup{table: table}
-	at := func(place lut.Position) *lut.Position { return &place }
-	if !slices.Contains(space.Names(), s.Name) {
-		at = func(lut.Position) *lut.Position { return nil }
-	}
-	n := len(s.Blocks)
-	c := &Costs{Space: s, Head: make([][][]float64, n), Stack: make([][][]float64, n), Call: table.Fixed().MS}
-	for b := 1; b < n; b++ {
-		for _, i := range s.Incoming(b) {
-			c.Head[b] = append(c.Head[b], l.row(s.HeadOps(i), at(lut.Connection(b, i.Incoming))))
-		}
-		for layer := range s.Blocks[b].Layers {
-			c.Stack[b] = append(c.Stack[b], l.row(s.StackOps(b), at(lut.Layer(b, layer))))
-		}
-	}
-	for _, i := range s.Incoming(n) {
-		c.Final = append(c.Final, l.row([]space.Op{s.FinalOp(i)}, at(lut.Connection(n, i.Incoming)))...)
-	}
-	c.Classifier = l.row([]space.Op{s.ClassifierOp()}, nil)[0]
+	c := costsOf(s, "ms", l.of)
+	c.Call = table.Fixed().MS
 	stem, err := table.Stem(s.StemOp(), s.FirstOp())
 	if err == nil {
 		err = l.err
@@ -52,14 +36,41 @@ type lookup struct {
 	err   error
 }
 
-func (l *lookup) row(ops []space.Op, at *lut.Position) []float64 {
-	row := make([]float64, len(ops))
-	for i, op := range ops {
-		estimate, err := l.table.Op(op, at)
-		if err != nil && l.err == nil {
-			l.err = err
-		}
-		row[i] = estimate.MS
+func (l *lookup) of(op space.Op, at *lut.Position) float64 {
+	estimate, err := l.table.Op(op, at)
+	if err != nil && l.err == nil {
+		l.err = err
 	}
-	return row
+	return estimate.MS
+}
+
+// costsOf asks for the cost of everything that a space can choose but stem and first block, each at its place where the space is
+// a built-in one.
+func costsOf(s *space.Space, unit string, of func(op space.Op, at *lut.Position) float64) *Costs {
+	at := func(place lut.Position) *lut.Position { return &place }
+	if !slices.Contains(space.Names(), s.Name) {
+		at = func(lut.Position) *lut.Position { return nil }
+	}
+	row := func(ops []space.Op, at *lut.Position) []float64 {
+		row := make([]float64, len(ops))
+		for i, op := range ops {
+			row[i] = of(op, at)
+		}
+		return row
+	}
+	n := len(s.Blocks)
+	c := &Costs{Space: s, Unit: unit, Head: make([][][]float64, n), Stack: make([][][]float64, n)}
+	for b := 1; b < n; b++ {
+		for _, i := range s.Incoming(b) {
+			c.Head[b] = append(c.Head[b], row(s.HeadOps(i), at(lut.Connection(b, i.Incoming))))
+		}
+		for layer := range s.Blocks[b].Layers {
+			c.Stack[b] = append(c.Stack[b], row(s.StackOps(b), at(lut.Layer(b, layer))))
+		}
+	}
+	for _, i := range s.Incoming(n) {
+		c.Final = append(c.Final, of(s.FinalOp(i), at(lut.Connection(n, i.Incoming))))
+	}
+	c.Classifier = of(s.ClassifierOp(), nil)
+	return c
 }
