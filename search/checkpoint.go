@@ -16,13 +16,13 @@ import (
 
 const (
 	checkpointKind    = "densenas.checkpoint"
-	checkpointVersion = 1
+	checkpointVersion = 2 // version 1 had one factor
 )
 
 // Identity names everything that a checkpoint is only good for. Fields are opaque texts; two runs match where all are equal.
 type Identity struct {
 	Space   string `json:"space"`   // fingerprint of the space as trained
-	Table   string `json:"table"`   // identity of the lookup table
+	Table   string `json:"table"`   // identities of the lookup tables
 	Data    string `json:"data"`    // identity of the data set
 	Config  string `json:"config"`  // of the configuration
 	Runtime string `json:"runtime"` // name and version of the runtime
@@ -77,7 +77,7 @@ type checkpointState struct {
 	AdamSteps  int               `json:"adam_steps"`
 	AdamFirst  json.RawMessage   `json:"adam_first"`
 	AdamSecond json.RawMessage   `json:"adam_second"`
-	Factor     float64           `json:"factor"`
+	Factors    []float64         `json:"factors"` // of the objectives
 	Epoch      int               `json:"epoch"`
 	Pass       int               `json:"pass"`
 	Step       int               `json:"step"`
@@ -89,7 +89,7 @@ type checkpointState struct {
 // Write writes the checkpoint, atomically: what stood at path stays whole until the new one is.
 func (c *Checkpoint) Write(path string) error {
 	s := checkpointState{
-		Identity: c.Identity, AdamSteps: c.State.Adam.Steps, Factor: c.State.Factor, Epoch: c.State.Epoch, Pass: c.State.Pass,
+		Identity: c.Identity, AdamSteps: c.State.Adam.Steps, Factors: c.State.Factors, Epoch: c.State.Epoch, Pass: c.State.Pass,
 		Step: c.State.Step, Random: hex.EncodeToString(c.State.Random), Running: c.State.Running, Lowerings: c.Lowerings,
 	}
 	for _, p := range []struct {
@@ -131,6 +131,10 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 	if err := header.Check(path, checkpointKind, checkpointVersion); err != nil {
 		return nil, err
 	}
+	if version < checkpointVersion {
+		return nil, exit.BadInput("%s: has schema version %d, this densenas reads %d: version 2 has a factor for every objective; start a new run in another folder, or continue with the densenas that wrote it",
+			path, version, checkpointVersion)
+	}
 	var s checkpointState
 	err := files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), &s)
 	if err != nil {
@@ -144,7 +148,7 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 		return nil, exit.BadInput("%s: random: %w; start a new run in another folder", path, err)
 	}
 	c := &Checkpoint{Identity: s.Identity, Lowerings: s.Lowerings, State: State{
-		Adam: &Adam{Steps: s.AdamSteps}, Factor: s.Factor, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: random, Running: s.Running,
+		Adam: &Adam{Steps: s.AdamSteps}, Factors: s.Factors, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: random, Running: s.Running,
 	}}
 	for _, p := range []struct {
 		name string
@@ -161,8 +165,10 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 	if s.Epoch < 0 || s.Pass < 0 || s.Pass > 1 || s.Step < 0 || s.AdamSteps < 0 {
 		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; start a new run in another folder", path, s.Epoch, s.Pass, s.Step)
 	}
-	if s.Factor < 0 {
-		return nil, exit.BadInput("%s: the factor of latency is %g, allowed is from 0; start a new run in another folder", path, s.Factor)
+	for i, factor := range s.Factors {
+		if factor < 0 {
+			return nil, exit.BadInput("%s: factor %d is %g, allowed is from 0; start a new run in another folder", path, i, factor)
+		}
 	}
 	for _, t := range f.Tensors {
 		c.Tensors = append(c.Tensors, supernet.NamedTensor(t))

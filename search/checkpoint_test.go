@@ -28,7 +28,7 @@ func randomCheckpoint(t testing.TB, seed uint64) *Checkpoint {
 	c := &Checkpoint{
 		Identity: testIdentity,
 		State: State{
-			Parameters: randomParameters(s, r, 1), Factor: r.Float64(), Epoch: 3, Pass: 1, Step: 7, Random: random,
+			Parameters: randomParameters(s, r, 1), Factors: []float64{r.Float64(), 0}, Epoch: 3, Pass: 1, Step: 7, Random: random,
 			Adam:    &Adam{Steps: 5, First: randomParameters(s, r, 1e-3), Second: randomParameters(s, r, 1e-9)},
 			Running: Running{Weights: Sums{1, 2, 3, 4.5}, Architecture: Sums{6, 7, 8, 9.25}, Seconds: r.Float64()},
 		},
@@ -165,7 +165,8 @@ func TestDamagedCheckpointsAreRefused(t *testing.T) {
 		return func(_ map[string]string, state map[string]json.RawMessage) { state[field] = json.RawMessage(value) }
 	}
 	rewritten("weights", func(m map[string]string, _ map[string]json.RawMessage) { m["kind"] = "densenas.weights" }, "densenas.weights")
-	rewritten("a newer one", func(m map[string]string, _ map[string]json.RawMessage) { m["schema_version"] = "2" }, "made by a newer densenas")
+	rewritten("a newer one", func(m map[string]string, _ map[string]json.RawMessage) { m["schema_version"] = "3" }, "made by a newer densenas")
+	rewritten("an older one", func(m map[string]string, _ map[string]json.RawMessage) { m["schema_version"] = "1" }, "has schema version 1, this densenas reads 2: version 2 has a factor for every objective")
 	rewritten("no version", func(m map[string]string, _ map[string]json.RawMessage) { delete(m, "schema_version") }, "schema version 0")
 	rewritten("no state", func(m map[string]string, _ map[string]json.RawMessage) { delete(m, "state") }, "(state)")
 	rewritten("no random state", func(_ map[string]string, s map[string]json.RawMessage) { delete(s, "random") }, "random")
@@ -174,7 +175,7 @@ func TestDamagedCheckpointsAreRefused(t *testing.T) {
 	rewritten("a third pass", set("pass", `2`), "out of range")
 	rewritten("an epoch before the first", set("epoch", `-1`), "out of range")
 	rewritten("no parameters", set("parameters", `{}`), "(parameters)")
-	rewritten("a negative factor", set("factor", `-1`), "factor")
+	rewritten("a negative factor", set("factors", `[0, -1]`), "factor 1 is -1")
 }
 
 // FuzzReadCheckpoint changes the state of a checkpoint whose checksum is right: what is accepted can be resumed from, or is
@@ -189,9 +190,9 @@ func FuzzReadCheckpoint(f *testing.F) {
 		f.Fatal(err)
 	}
 	state := seed.Metadata["state"]
-	f.Add("densenas.checkpoint", "1", state)
-	f.Add("densenas.checkpoint", "1", strings.Replace(state, `"epoch":3`, `"epoch":1e3`, 1))
-	f.Add("densenas.checkpoint", "1", strings.Replace(state, `"random":"`, `"random":"0`, 1))
+	f.Add("densenas.checkpoint", "2", state)
+	f.Add("densenas.checkpoint", "2", strings.Replace(state, `"epoch":3`, `"epoch":1e3`, 1))
+	f.Add("densenas.checkpoint", "2", strings.Replace(state, `"random":"`, `"random":"0`, 1))
 	f.Add("densenas.checkpoint", "x", `{"identity":{}}`)
 	f.Add("densenas.weights", "1", "")
 	s := randomSpace(f, rand.New(rand.NewPCG(1, 0)))

@@ -7,7 +7,8 @@
 //	                       every mixed op sampled; then a weight pass over the rest, one op sampled by softmax(alpha)
 //
 // A weight step moves the weights of what ran by SGD. An architecture step moves the logits alpha and beta by Adam, on
-// cross entropy plus factor · log(chained cost)/log(base); with a target latency the factor is a Lagrange multiplier.
+// cross entropy plus factor · log(chained cost)/log(base) for each objective: the latency by one table or several,
+// multiply-adds, parameters. With a target an objective's factor is a Lagrange multiplier.
 // Everything about logits is plain Go in float64; only the super network's steps run on a backend.
 //
 // A run lives in a folder (package rundir), is saved at every epoch and when interrupted, and continues from there. The

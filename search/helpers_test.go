@@ -88,7 +88,7 @@ func randomCosts(s *space.Space, r *rand.Rand) *objective.Costs {
 		}
 		return out
 	}
-	c := &objective.Costs{Space: s, Head: make([][][]float64, n), Stack: make([][][]float64, n), StemAndFirst: 0.5, Classifier: 0.2, Call: 0.01}
+	c := &objective.Costs{Space: s, Unit: "ms", Head: make([][][]float64, n), Stack: make([][][]float64, n), StemAndFirst: 0.5, Classifier: 0.2, Call: 0.01}
 	for b := 1; b < n; b++ {
 		for range s.Incoming(b) {
 			c.Head[b] = append(c.Head[b], row(len(s.HeadCandidates)))
@@ -100,6 +100,9 @@ func randomCosts(s *space.Space, r *rand.Rand) *objective.Costs {
 	c.Final = row(len(s.Incoming(n)))
 	return c
 }
+
+// latency is an objective with the paper's weight and no target.
+func latency(c *objective.Costs) Objective { return Objective{Costs: c, Base: 15, Factor: 0.15} }
 
 // pictures opens a folder of 8×8 images: two classes, count of each for training and two for the test.
 func pictures(t *testing.T, count int) *dataset.Dataset {

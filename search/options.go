@@ -21,21 +21,13 @@ type Options struct {
 	NormMomentum float64
 	// Adam moves alpha and beta.
 	Adam AdamOptions
-	// Base and Factor weigh the objective: the loss of an architecture step is cross entropy plus
-	// Factor · log(cost in ms)/log(Base).
-	Base, Factor float64
-	// TargetMS, where above 0, makes the factor a Lagrange multiplier instead, that starts from zero and grows by
-	// MultiplierRate · log(cost/target)/log(Base) at every architecture step, never below zero.
-	TargetMS, MultiplierRate float64
+	// MultiplierRate is how fast the factors of objectives with a target move.
+	MultiplierRate float64
 }
 
 // Check reports the first option that is out of range.
 func (o Options) Check() error {
-	for _, c := range []struct {
-		name      string
-		value     float64
-		low, high float64
-	}{
+	return inRange([]ranged{
 		{"epochs", float64(o.Epochs), 1, 1e6},
 		{"architecture epoch", float64(o.ArchitectureEpoch), 0, 1e6},
 		{"batch", float64(o.Batch), 1, 1 << 20},
@@ -48,11 +40,18 @@ func (o Options) Check() error {
 		{"architecture weight decay", o.Adam.WeightDecay, 0, 1},
 		{"beta1", o.Adam.Beta1, 0, math.Nextafter(1, 0)},
 		{"beta2", o.Adam.Beta2, 0, math.Nextafter(1, 0)},
-		{"base", o.Base, math.Nextafter(1, 2), 1e12},
-		{"factor", o.Factor, 0, 1e6},
-		{"target latency", o.TargetMS, 0, 1e9},
 		{"multiplier rate", o.MultiplierRate, 0, 1e6},
-	} {
+	})
+}
+
+// ranged is an option with its range.
+type ranged struct {
+	name             string
+	value, low, high float64
+}
+
+func inRange(options []ranged) error {
+	for _, c := range options {
 		if !(c.value >= c.low && c.value <= c.high) {
 			return fmt.Errorf("%s is %g, allowed is %g to %g", c.name, c.value, c.low, c.high)
 		}

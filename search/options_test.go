@@ -30,7 +30,7 @@ func TestCosine(t *testing.T) {
 func good() Options {
 	return Options{
 		Epochs: 3, ArchitectureEpoch: 1, Batch: 4, Seed: 1, Rate: 0.2, MinRate: 1e-4, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1,
-		Adam: AdamOptions{Rate: 0.01, Beta1: 0.5, Beta2: 0.999, WeightDecay: 1e-3}, Base: 15, Factor: 0.15, MultiplierRate: 0.5,
+		Adam: AdamOptions{Rate: 0.01, Beta1: 0.5, Beta2: 0.999, WeightDecay: 1e-3}, MultiplierRate: 0.5,
 	}
 }
 
@@ -47,9 +47,6 @@ func TestOptionsOutOfRange(t *testing.T) {
 		"momentum":           func(o *Options) { o.Momentum = 1.5 },
 		"weight decay":       func(o *Options) { o.WeightDecay = math.Inf(1) },
 		"beta1":              func(o *Options) { o.Adam.Beta1 = 1 },
-		"base":               func(o *Options) { o.Base = 1 },
-		"factor":             func(o *Options) { o.Factor = -0.1 },
-		"target latency":     func(o *Options) { o.TargetMS = -1 },
 	} {
 		o := good()
 		change(&o)

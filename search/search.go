@@ -7,10 +7,10 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"densenas/search/dataset"
-	"densenas/search/objective"
 	"densenas/supernet"
 	"densenas/supernet/space"
 )
@@ -29,11 +29,11 @@ type Engine interface {
 
 // Search is a running search. Its state is all that a checkpoint holds, but for the engine's weights.
 type Search struct {
-	Space   *space.Space
-	Costs   *objective.Costs
-	Data    *dataset.Dataset
-	Engine  Engine
-	Options Options
+	Space      *space.Space
+	Objectives []Objective
+	Data       *dataset.Dataset
+	Engine     Engine
+	Options    Options
 
 	// Progress, where set, is called after every step.
 	Progress func(Progress)
@@ -47,8 +47,8 @@ type Search struct {
 type State struct {
 	Parameters *space.Parameters
 	Adam       *Adam
-	// Factor is the objective's: fixed, or the Lagrange multiplier.
-	Factor float64
+	// Factors are the objectives': fixed, or Lagrange multipliers.
+	Factors []float64
 	// Epoch, Pass (0: architecture, 1: weights) and Step say which batch comes next.
 	Epoch, Pass, Step int
 	// Random is the state of the generator that samples operations.
@@ -94,7 +94,7 @@ type Progress struct {
 	Epoch, Pass int
 	Step, Steps int // of all steps of the search
 	Loss        float64
-	ExpectedMS  float64
+	Expected    []float64 // cost by each objective
 }
 
 // Metrics describe an epoch.
@@ -102,7 +102,7 @@ type Metrics struct {
 	Epoch                     int
 	Phase                     string
 	Running                   Running
-	ExpectedMS, Factor        float64
+	Expected, Factors         []float64 // of each objective: expected cost, factor
 	EntropyAlpha, EntropyBeta float64
 	SkipShare                 float64
 }
@@ -113,16 +113,19 @@ func (s *Search) Start() error {
 	if err != nil {
 		return err
 	}
-	factor := s.Options.Factor
-	if s.Options.TargetMS > 0 {
-		factor = 0 // a multiplier grows where the target is exceeded, and has no say before
+	var factors []float64
+	for _, o := range s.Objectives {
+		factors = append(factors, o.start())
 	}
-	return s.Resume(State{Parameters: s.Space.NewParameters(), Adam: newAdam(s.Space), Factor: factor, Random: random})
+	return s.Resume(State{Parameters: s.Space.NewParameters(), Adam: newAdam(s.Space), Factors: factors, Random: random})
 }
 
 // Resume takes over the state of a checkpoint.
 func (s *Search) Resume(state State) error {
 	if err := s.Options.Check(); err != nil {
+		return err
+	}
+	if err := s.checkObjectives(state.Factors); err != nil {
 		return err
 	}
 	for _, p := range []*space.Parameters{state.Parameters, state.Adam.First, state.Adam.Second} {
@@ -293,29 +296,19 @@ func (s *Search) architectureStepOf(b supernet.Batch, choice *supernet.Choice) (
 	if err != nil {
 		return result, err
 	}
-	cost, gradient := s.Costs.Chained(p)
-	each(gradient, nil, func(row []float64, _ [][]float64) {
-		for i := range row {
-			row[i] *= s.state.Factor / (cost * math.Log(s.Options.Base))
-		}
-	})
+	gradient, costs := s.objectiveGradient(p)
 	addProducts(s.Space, choice, products, gradient)
 	before := clone(p)
 	s.state.Adam.step(p, gradient, s.Options.Adam)
 	rescale(before, p, choice)
-	if o := s.Options; o.TargetMS > 0 {
-		s.state.Factor = max(0, s.state.Factor+o.MultiplierRate*math.Log(cost/o.TargetMS)/math.Log(o.Base))
+	for i, o := range s.Objectives {
+		s.state.Factors[i] = o.moved(s.state.Factors[i], costs[i], s.Options.MultiplierRate)
 	}
 	return result, nil
 }
 
-func (s *Search) expected() float64 {
-	ms, _ := s.Costs.Chained(s.state.Parameters)
-	return ms
-}
-
 func (s *Search) metrics() Metrics {
-	m := Metrics{Epoch: s.state.Epoch, Phase: PhaseWeights, Running: s.state.Running, ExpectedMS: s.expected(), Factor: s.state.Factor}
+	m := Metrics{Epoch: s.state.Epoch, Phase: PhaseWeights, Running: s.state.Running, Expected: s.expected(), Factors: slices.Clone(s.state.Factors)}
 	if s.state.Epoch >= s.Options.ArchitectureEpoch {
 		m.Phase = PhaseArchitecture
 	}

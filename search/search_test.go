@@ -8,10 +8,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"densenas/search/dataset"
+	"densenas/search/objective"
 	"densenas/supernet"
 	"densenas/supernet/space"
 
@@ -106,12 +108,16 @@ const (
 	loopSteps             = 3*loopWeightSteps + 2*loopArchitectureSteps
 )
 
-// newSearch is a search with a fake engine, at its start.
-func newSearch(t *testing.T, data *dataset.Dataset, o Options) (*Search, *fakeEngine) {
+// newSearch is a search with a fake engine, at its start. Its only objective is a latency without a target, unless changes to it
+// before the start say otherwise.
+func newSearch(t *testing.T, data *dataset.Dataset, o Options, changes ...func(*Search)) (*Search, *fakeEngine) {
 	t.Helper()
 	s := loopSpace(t)
 	engine := &fakeEngine{space: s}
-	search := &Search{Space: s, Costs: randomCosts(s, rand.New(rand.NewPCG(2, 2))), Data: data, Engine: engine, Options: o}
+	search := &Search{Space: s, Objectives: []Objective{latency(randomCosts(s, rand.New(rand.NewPCG(2, 2))))}, Data: data, Engine: engine, Options: o}
+	for _, change := range changes {
+		change(search)
+	}
 	if err := search.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +213,7 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	for i, p := range progress {
-		if p.Step != i+1 || p.Steps != loopSteps || p.Loss != engine.calls[i].loss || !(p.ExpectedMS > 0) {
+		if p.Step != i+1 || p.Steps != loopSteps || p.Loss != engine.calls[i].loss || !(p.Expected[0] > 0) {
 			t.Errorf("progress %d is %+v", i, p)
 		}
 	}
@@ -233,8 +239,8 @@ func TestPhases(t *testing.T) {
 			m.Running.Weights.Images != 60 || math.Abs(m.Running.Weights.MeanLoss()-trained) > 1e-9 || math.Abs(m.Running.Architecture.MeanLoss()-held) > 1e-9 {
 			t.Errorf("metrics of epoch %d are %+v, mean losses %g and %g", i, m, held, trained)
 		}
-		if a := m.Running.Weights.Accuracy(); a < 0 || a > 1 || m.Factor != 0.15 {
-			t.Errorf("epoch %d: accuracy %g, factor %g", i, a, m.Factor)
+		if a := m.Running.Weights.Accuracy(); a < 0 || a > 1 || m.Factors[0] != 0.15 {
+			t.Errorf("epoch %d: accuracy %g, factors %g", i, a, m.Factors)
 		}
 	}
 }
@@ -243,7 +249,11 @@ func TestPhases(t *testing.T) {
 func TestContinuing(t *testing.T) {
 	data := pictures(t, loopImages)
 	o := good()
-	o.TargetMS = 1.5
+	objectives := func(s *Search) {
+		s.Objectives[0].Target = 1.5
+		s.Objectives = append(s.Objectives, Objective{Costs: objective.MultiplyAdds(s.Space), Base: 100, Factor: 0.2},
+			Objective{Costs: objective.Parameters(s.Space), Base: 10, Target: 500})
+	}
 	type outcome struct {
 		State   State
 		Metrics []Metrics
@@ -271,13 +281,13 @@ func TestContinuing(t *testing.T) {
 		return err
 	}
 	var whole outcome
-	s, engine := newSearch(t, data, o)
+	s, engine := newSearch(t, data, o, objectives)
 	if err := finish(s, engine, &whole, -1); err != nil {
 		t.Fatal(err)
 	}
 	for steps := 1; steps <= loopSteps; steps++ {
 		var broken outcome
-		s, engine := newSearch(t, data, o)
+		s, engine := newSearch(t, data, o, objectives)
 		if err := finish(s, engine, &broken, steps); !errors.Is(err, context.Canceled) {
 			t.Fatalf("stopped behind step %d: %v", steps, err)
 		}
@@ -289,7 +299,7 @@ func TestContinuing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, engine = newSearch(t, data, o)
+		s, engine = newSearch(t, data, o, objectives)
 		if err := s.Resume(c.State); err != nil {
 			t.Fatal(err)
 		}
@@ -341,36 +351,53 @@ func TestRunStops(t *testing.T) {
 	}
 }
 
-// The gradient that an architecture step hands to Adam is that of cross entropy + factor · log(cost)/log(base).
-func TestArchitectureStepFollowsTheObjective(t *testing.T) {
-	s, engine := newSearch(t, pictures(t, loopImages), good())
-	o := &s.Options
-	o.Adam.WeightDecay = 0
-	s.state.Parameters = randomParameters(s.Space, rand.New(rand.NewPCG(3, 4)), 0.7)
-	p := clone(s.state.Parameters)
-	batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
-	if _, err := s.architectureStep(batch); err != nil {
-		t.Fatal(err)
-	}
-	c := engine.calls[0].choice
-	objective := func() float64 {
-		mix(c, p)
-		loss, _ := syntheticLoss(s.Space, c, 1)
-		cost, _ := s.Costs.Chained(p)
-		return loss + o.Factor*math.Log(cost)/math.Log(o.Base)
-	}
-	first := flatten(s.state.Adam.First)
-	for i, logit := range pointers(p) {
-		const step = 1e-5
-		start := *logit
-		*logit = start + step
-		above := objective()
-		*logit = start - step
-		below := objective()
-		*logit = start
-		got, want := first[i]/(1-o.Adam.Beta1), (above-below)/(2*step)
-		if math.Abs(got-want) > 1e-8*(1+math.Abs(want)) {
-			t.Errorf("logit %d: gradient %.12g, finite difference %.12g", i, got, want)
+// The gradient that an architecture step hands to Adam is that of cross entropy + Σ factor · log(cost)/log(base), with one
+// objective and with several.
+func TestArchitectureStepFollowsTheObjectives(t *testing.T) {
+	for count := range 5 {
+		s, engine := newSearch(t, pictures(t, loopImages), good(), func(s *Search) {
+			s.Objectives = []Objective{
+				s.Objectives[0], {Costs: objective.MultiplyAdds(s.Space), Base: 100, Factor: 0.3},
+				{Costs: randomCosts(s.Space, rand.New(rand.NewPCG(8, 8))), Base: 7, Target: 2}, {Costs: objective.Parameters(s.Space), Base: 3, Target: 400},
+			}[:count]
+		})
+		for i := range s.state.Factors {
+			if s.Objectives[i].Target > 0 {
+				s.state.Factors[i] = 0.1 * float64(i) // as multipliers are in the middle of a search
+			}
+		}
+		factors := slices.Clone(s.state.Factors)
+		o := &s.Options
+		o.Adam.WeightDecay = 0
+		s.state.Parameters = randomParameters(s.Space, rand.New(rand.NewPCG(3, 4)), 0.7)
+		p := clone(s.state.Parameters)
+		batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
+		if _, err := s.architectureStep(batch); err != nil {
+			t.Fatal(err)
+		}
+		c := engine.calls[0].choice
+		objective := func() float64 {
+			mix(c, p)
+			loss, _ := syntheticLoss(s.Space, c, 1)
+			for i, o := range s.Objectives {
+				cost, _ := o.Costs.Chained(p)
+				loss += factors[i] * math.Log(cost) / math.Log(o.Base)
+			}
+			return loss
+		}
+		first := flatten(s.state.Adam.First)
+		for i, logit := range pointers(p) {
+			const step = 1e-5
+			start := *logit
+			*logit = start + step
+			above := objective()
+			*logit = start - step
+			below := objective()
+			*logit = start
+			got, want := first[i]/(1-o.Adam.Beta1), (above-below)/(2*step)
+			if math.Abs(got-want) > 1e-8*(1+math.Abs(want)) {
+				t.Errorf("%d objectives, logit %d: gradient %.12g, finite difference %.12g", count, i, got, want)
+			}
 		}
 	}
 }
@@ -381,16 +408,16 @@ func TestMultiplier(t *testing.T) {
 	batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
 	steps := func(target, rate float64, n int) (factors, costs []float64) {
 		o := good()
-		o.TargetMS, o.MultiplierRate, o.Adam.Rate = target, rate, 0.02
-		s, engine := newSearch(t, data, o)
+		o.MultiplierRate, o.Adam.Rate = rate, 0.02
+		s, engine := newSearch(t, data, o, func(s *Search) { s.Objectives[0].Target = target })
 		engine.flat = true
 		for range n {
-			costs, factors = append(costs, s.expected()), append(factors, s.state.Factor)
+			costs, factors = append(costs, s.expected()[0]), append(factors, s.state.Factors[0])
 			if _, err := s.architectureStep(batch); err != nil {
 				t.Fatal(err)
 			}
 		}
-		return append(factors, s.state.Factor), append(costs, s.expected())
+		return append(factors, s.state.Factors[0]), append(costs, s.expected()[0])
 	}
 	_, costs := steps(0, 0, 0)
 	start := costs[0]
@@ -429,6 +456,52 @@ func TestMultiplier(t *testing.T) {
 	}
 }
 
+// Every objective has a multiplier of its own, and all targets that can be met together are met.
+func TestMultipliersOfSeveralObjectives(t *testing.T) {
+	batch := supernet.Batch{Images: make([]float32, 4), Labels: make([]int32, 4), Valid: 4}
+	o := good()
+	o.MultiplierRate, o.Adam.Rate, o.Adam.WeightDecay = 0.05, 0.02, 0
+	s, engine := newSearch(t, pictures(t, loopImages), o, func(s *Search) {
+		phone := s.Objectives[0]
+		car := latency(randomCosts(s.Space, rand.New(rand.NewPCG(5, 5))))
+		counted := Objective{Costs: objective.MultiplyAdds(s.Space), Base: 15, Factor: 0}
+		s.Objectives = []Objective{phone, car, counted, phone}
+	})
+	// What some parameters reach can be met together; it is less than where the search starts, but for the last.
+	some := randomParameters(s.Space, rand.New(rand.NewPCG(7, 6)), 0.7)
+	for i, start := range s.expected() {
+		reached, _ := s.Objectives[i].Costs.Chained(some)
+		if reached > 0.98*start {
+			t.Fatalf("objective %d: %g is not below the %g of the start", i, reached, start)
+		}
+		s.Objectives[i].Target = reached
+	}
+	s.Objectives[3].Target *= 2
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	engine.flat = true
+	for range 3000 {
+		before, costs := slices.Clone(s.state.Factors), s.expected()
+		if _, err := s.architectureStep(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range s.Objectives {
+			if want := max(0, before[i]+0.05*math.Log(costs[i]/o.Target)/math.Log(o.Base)); math.Abs(s.state.Factors[i]-want) > 1e-12 {
+				t.Fatalf("objective %d: the factor went from %g to %g at a cost of %g for %g, want %g", i, before[i], s.state.Factors[i], costs[i], o.Target, want)
+			}
+		}
+	}
+	for i, cost := range s.expected() {
+		if target := s.Objectives[i].Target; cost > 1.03*target {
+			t.Errorf("objective %d expects %g for %g", i, cost, target)
+		}
+	}
+	if f := s.state.Factors; f[3] != 0 {
+		t.Errorf("the target that is met anyway has a factor of %g", f[3])
+	}
+}
+
 func TestResumeRefusesStates(t *testing.T) {
 	data := pictures(t, loopImages)
 	for name, change := range map[string]func(s *Search, state *State){
@@ -437,6 +510,10 @@ func TestResumeRefusesStates(t *testing.T) {
 		"no number":           func(_ *Search, state *State) { state.Adam.Second.AlphaHead[0][0][0] = math.NaN() },
 		"a broken generator":  func(_ *Search, state *State) { state.Random = state.Random[1:] },
 		"options that do not": func(s *Search, _ *State) { s.Options.Batch = 0 },
+		"another objective":   func(_ *Search, state *State) { state.Factors = append(state.Factors, 0) },
+		"no base":             func(s *Search, _ *State) { s.Objectives[0].Base = 1 },
+		"a negative factor":   func(s *Search, _ *State) { s.Objectives[0].Factor = -0.1 },
+		"a negative target":   func(s *Search, _ *State) { s.Objectives[0].Target = -1 },
 	} {
 		s, _ := newSearch(t, data, good())
 		state := s.State()

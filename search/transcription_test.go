@@ -81,8 +81,8 @@ func TestArchitectureStepsEqualATranscription(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		in := randomSpace(t, r)
-		s := &Search{Space: in, Costs: randomCosts(in, r), Engine: &fakeEngine{space: in}, Options: good()}
-		s.Options.Seed, s.Options.Adam.Rate, s.Options.TargetMS = seed, 0.05, 0
+		s := &Search{Space: in, Objectives: []Objective{latency(randomCosts(in, r))}, Engine: &fakeEngine{space: in}, Options: good()}
+		s.Options.Seed, s.Options.Adam.Rate = seed, 0.05
 		if err := s.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -111,9 +111,9 @@ func transcribe(t *testing.T, s *Search, steps int) []float64 {
 		t.Fatal(err)
 	}
 	r := rand.New(&pcg)
-	cost, gradient := s.Costs.Chained(p)
+	cost, gradient := s.Objectives[0].Costs.Chained(p)
 	rows := map[*float64]*transcription{} // by the row's first logit
-	factor := s.Options.Factor / (cost * math.Log(s.Options.Base))
+	factor := s.Objectives[0].Factor / (cost * math.Log(s.Objectives[0].Base))
 	each(p, []*space.Parameters{gradient, s.state.Adam.First, s.state.Adam.Second}, func(row []float64, others [][]float64) {
 		c := &transcription{before: append([]float64(nil), row...), first: others[1], second: others[2]}
 		for _, g := range others[0] {

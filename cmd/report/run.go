@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"densenas/internal/tables"
 	"densenas/search/rundir"
@@ -70,6 +71,9 @@ func (o *runOptions) show(w io.Writer, folder string) error {
 		return tables.Write(w, o.format, []tables.Table{r.csv()}, r)
 	}
 	ts := []tables.Table{r.table(c)}
+	if others := r.others(); len(others) > 0 {
+		ts = append(ts, r.othersTable(others))
+	}
 	if r.Architecture != nil {
 		t := r.Architecture.table()
 		t.Title = "Derived network " + t.Title
@@ -115,6 +119,59 @@ func (r *runReport) table(c *rundir.Config) tables.Table {
 	return out
 }
 
+// others are the objectives besides the latency by the first table, as the first record has them; none unless all records have
+// as many.
+func (r *runReport) others() []other {
+	var all []other
+	for i, e := range r.Records {
+		if len(e.Others) != len(r.Records[0].Others) {
+			return nil
+		}
+		if i == 0 {
+			for _, o := range e.Others {
+				all = append(all, other(o))
+			}
+		}
+	}
+	return all
+}
+
+// othersTable lists what the super network lets one expect by the other objectives.
+func (r *runReport) othersTable(others []other) tables.Table {
+	out := tables.Table{Title: "Other objectives", Header: []string{"epoch"}, RightAlign: []bool{true}}
+	for _, o := range others {
+		name := o.name()
+		if o.Target > 0 {
+			name += " for " + exact(o.Target)
+		}
+		out.Header, out.RightAlign = append(out.Header, name, "factor"), append(out.RightAlign, true, true)
+	}
+	for _, e := range r.Records {
+		row := []string{strconv.Itoa(e.Epoch)}
+		for _, o := range e.Others {
+			row = append(row, strconv.FormatFloat(o.Expected, 'g', 4, 64), strconv.FormatFloat(o.Factor, 'f', 3, 64))
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out
+}
+
+// other is an objective besides the latency by the first table.
+type other rundir.OtherObjective
+
+// name is short enough for a column.
+func (o other) name() string {
+	if o.Table != "" {
+		return "ms by " + o.Table
+	}
+	return "M " + o.Objective
+}
+
+// column begins the names of its columns in CSV.
+func (o other) column(number int) string {
+	return fmt.Sprintf("%s_%d", strings.ReplaceAll(o.Objective, "-", "_"), number)
+}
+
 // latency says what the column of latencies is.
 func (r *runReport) latency() string {
 	text := "expected of the super network"
@@ -136,6 +193,11 @@ func (r *runReport) latency() string {
 func (r *runReport) csv() tables.Table {
 	out := tables.Table{Header: []string{"epoch", "phase", "steps", "seconds", "images_per_second", "train_loss", "train_accuracy", "held_out_loss",
 		"held_out_accuracy", "expected_latency_ms", "target_latency_ms", "factor", "entropy_alpha", "entropy_beta", "skip_share"}}
+	others := r.others()
+	for i, o := range others {
+		column := o.column(i + 2) // the latency before is the first
+		out.Header = append(out.Header, column+"_expected_"+o.Unit, column+"_target_"+o.Unit, column+"_factor")
+	}
 	optional := func(x *float64) string {
 		if x == nil {
 			return ""
@@ -147,9 +209,17 @@ func (r *runReport) csv() tables.Table {
 		if e.TargetLatencyMS > 0 {
 			target = exact(e.TargetLatencyMS)
 		}
-		out.Rows = append(out.Rows, []string{strconv.Itoa(e.Epoch), e.Phase, strconv.Itoa(e.Steps), exact(e.Seconds), exact(e.ImagesPerSecond),
+		row := []string{strconv.Itoa(e.Epoch), e.Phase, strconv.Itoa(e.Steps), exact(e.Seconds), exact(e.ImagesPerSecond),
 			exact(e.TrainLoss), exact(e.TrainAccuracy), optional(e.HeldOutLoss), optional(e.HeldOutAccuracy), exact(e.ExpectedLatencyMS), target,
-			exact(e.Factor), exact(e.EntropyAlpha), exact(e.EntropyBeta), exact(e.SkipShare)})
+			exact(e.Factor), exact(e.EntropyAlpha), exact(e.EntropyBeta), exact(e.SkipShare)}
+		for k := range others {
+			o, target := e.Others[k], ""
+			if o.Target > 0 {
+				target = exact(o.Target)
+			}
+			row = append(row, exact(o.Expected), target, exact(o.Factor))
+		}
+		out.Rows = append(out.Rows, row)
 	}
 	return out
 }

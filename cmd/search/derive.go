@@ -17,7 +17,6 @@ import (
 	"densenas/internal/files"
 	"densenas/lut"
 	"densenas/search/derive"
-	"densenas/search/objective"
 	"densenas/search/rundir"
 	"densenas/supernet/space"
 
@@ -88,7 +87,7 @@ With --max-latency it is the most probable of the architectures that the table p
 architecture carries the prediction. With --top there are as many, the most probable first, one after another or in a folder.
 
 Of a run folder come the parameters as they were last saved, space, table and resolution; flags override them. A run that
-had a target latency derives within it, unless --max-latency names another limit. Space and table must be as they were for
+had targets derives within all of them, unless --max-latency names another limit or --lut another table. Space and table must be as they were for
 the run, unless --space or --lut name others.`,
 		Example: `  search derive run
   search derive run --max-latency 12ms --format net_config
@@ -170,21 +169,22 @@ type derivation struct {
 	source     string // name or file of the space
 	space      *space.Space
 	parameters *space.Parameters
-	table      *lut.Table // nil: none
-	limit      float64    // ms
+	targets    []derive.Target
 }
 
 func (d *derivation) derive(top int) ([]*space.Architecture, error) {
-	if d.table == nil {
-		return derive.Within(d.space, d.parameters, []derive.Limit{{Costs: objective.MultiplyAdds(d.space), Most: math.Inf(1)}}, top)
+	found, err := derive.ByTargets(d.space, d.parameters, d.targets, top)
+	for _, t := range d.targets {
+		if t.Table != nil {
+			err = measuredBy(err, d.source, d.space, t.Table)
+		}
 	}
-	found, err := derive.ByTable(d.space, d.parameters, d.table, d.limit, top)
-	return found, measuredBy(err, d.source, d.space, d.table)
+	return found, err
 }
 
 // read reads what the flags name, and what they leave open of the run folder, where there is one.
 func (o *deriveOptions) read() (*derivation, error) {
-	d := &derivation{limit: math.Inf(1)}
+	d, limit := new(derivation), math.Inf(1)
 	run := new(rundir.Config)
 	params := o.ArchParams
 	if o.Folder != "" {
@@ -194,11 +194,11 @@ func (o *deriveOptions) read() (*derivation, error) {
 		}
 		params = cmp.Or(params, filepath.Join(o.Folder, rundir.ParametersFile))
 		if run.TargetLatencyMS > 0 {
-			d.limit = run.TargetLatencyMS
+			limit = run.TargetLatencyMS
 		}
 	}
 	if o.limited {
-		d.limit = milliseconds(o.MaxLatency)
+		limit = milliseconds(o.MaxLatency)
 	}
 	var err error
 	d.source = cmp.Or(o.Space, run.Space)
@@ -220,19 +220,64 @@ func (o *deriveOptions) read() (*derivation, error) {
 		}
 	}
 	switch {
-	case path == "" && !math.IsInf(d.limit, 1):
+	case path == "" && !math.IsInf(limit, 1):
 		return nil, exit.BadInput("a limit of latency needs the table that says how long operations take: add --lut FILE")
+	case o.Folder != "" && o.LUT == "" && !o.limited:
+		return d, o.targets(d, run)
 	case path == "":
 		return d, nil
 	}
-	if d.table, err = lut.Read(path); err != nil {
+	table, err := o.table(path, run)
+	if err != nil {
 		return nil, err
 	}
-	if o.Folder != "" && o.LUT == "" && d.table.Identity() != run.LUT.Identity {
-		return nil, exit.BadInput("%s: is not the table that %s searched with: its identity is %.12s…, that of the run's %.12s…; restore it, or name a table by --lut",
-			path, o.Folder, d.table.Identity(), run.LUT.Identity)
-	}
+	d.targets = []derive.Target{{Table: table, Most: limit}}
 	return d, nil
+}
+
+// table reads a table; the run's own must be as it was.
+func (o *deriveOptions) table(path string, run *rundir.Config) (*lut.Table, error) {
+	table, err := lut.Read(path)
+	if err != nil || o.Folder == "" || o.LUT != "" {
+		return table, err
+	}
+	identity := run.LUT.Identity
+	for _, other := range run.OtherLUTs {
+		if path == other.Path {
+			identity = other.Identity
+		}
+	}
+	if table.Identity() != identity {
+		return nil, exit.BadInput("%s: is not the table that %s searched with: its identity is %.12s…, that of the run's %.12s…; restore it, or name a table by --lut",
+			path, o.Folder, table.Identity(), identity)
+	}
+	return table, nil
+}
+
+// targets are all those of a run.
+func (o *deriveOptions) targets(d *derivation, run *rundir.Config) error {
+	var tables []*lut.Table
+	if run.LUT.Path != "" {
+		paths := []string{run.LUT.Path}
+		for _, other := range run.OtherLUTs {
+			paths = append(paths, other.Path)
+		}
+		for _, path := range paths {
+			table, err := o.table(path, run)
+			if err != nil {
+				return err
+			}
+			tables = append(tables, table)
+		}
+	}
+	named := *run
+	named.Space = d.source
+	goals, err := goalsOf(&named, d.space, tables)
+	if err != nil {
+		return err
+	}
+	d.targets = targetsOf(goals)
+	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ import (
 type settings struct {
 	Config        string
 	Space         string
+	Objectives    []string
+	MultiplyAdds  millions // target
+	Parameters    millions // target
 	LUTResolution int
 	LUTBatch      int
 	LUTDType      string
@@ -49,6 +53,9 @@ type settings struct {
 func (o *settings) AddFlags(f *pflag.FlagSet) {
 	o.flags = f
 	f.StringVar(&o.Space, "space", "", "space to search: mbv2, cifar, tiny, or a YAML file")
+	f.StringSliceVar(&o.Objectives, "objective", []string{rundir.ObjectiveLatency}, "what to train the architecture for besides accuracy: latency, multiply-adds, parameters, or several of them")
+	f.Var(&o.MultiplyAdds, "target-multiply-adds", "multiply-adds of an image that the derived network may have, such as 300M")
+	f.Var(&o.Parameters, "target-parameters", "parameters that the derived network may have, such as 3.5M")
 	f.IntVar(&o.LUTResolution, "lut-resolution", 0, "resolution that the network is deployed at and the table measured for (default: the space's)")
 	f.IntVar(&o.LUTBatch, "lut-batch", 1, "batch that the table was measured at")
 	f.StringVar(&o.LUTDType, "lut-dtype", "f32", "type of numbers that the table was measured with: f32, bf16 or f16")
@@ -76,7 +83,7 @@ func (o *settings) Validate() error {
 }
 
 // config is the configuration that the flags change. Own changes of a command come last.
-func (o *settings) config(own func(*rundir.Config)) (*rundir.Config, error) {
+func (o *settings) config(own func(*rundir.Config) error) (*rundir.Config, error) {
 	var c *rundir.Config
 	var err error
 	if o.Config != "" {
@@ -89,6 +96,7 @@ func (o *settings) config(own func(*rundir.Config)) (*rundir.Config, error) {
 	}
 	for flag, set := range map[string]func(){
 		"space":              func() { c.Space = o.Space },
+		"objective":          func() { c.Objectives = o.Objectives },
 		"lut-resolution":     func() { c.LUT.Resolution = o.LUTResolution },
 		"lut-batch":          func() { c.LUT.Batch = o.LUTBatch },
 		"lut-dtype":          func() { c.LUT.DType = o.LUTDType },
@@ -108,14 +116,43 @@ func (o *settings) config(own func(*rundir.Config)) (*rundir.Config, error) {
 			set()
 		}
 	}
-	own(c)
-	if c.LUT.Path == "" {
+	for _, counted := range []struct {
+		flag   string
+		target millions
+		of     *rundir.Counted
+		kind   string
+	}{
+		{"target-multiply-adds", o.MultiplyAdds, &c.MultiplyAdds, rundir.ObjectiveMultiplyAdds},
+		{"target-parameters", o.Parameters, &c.Parameters, rundir.ObjectiveParameters},
+	} {
+		if !o.flags.Changed(counted.flag) {
+			continue
+		}
+		if counted.of.TargetMillions = float64(counted.target); !c.Has(counted.kind) {
+			return nil, exit.BadInput("--%s is a target of an objective that is not asked for: add --objective %s", counted.flag, strings.Join(append(c.Objectives, counted.kind), ","))
+		}
+	}
+	if err := own(c); err != nil {
+		return nil, err
+	}
+	switch latency := c.Has(rundir.ObjectiveLatency); {
+	case latency && (c.LUT.Path == "" || slices.ContainsFunc(c.OtherLUTs, func(l rundir.OtherLUT) bool { return l.Path == "" })):
 		return nil, exit.BadInput("no lookup table: give --lut FILE.lut.json; `profiler run --space %s -o FILE.lut.json` measures one", c.Space)
+	case !latency && (c.LUT.Path != "" || len(c.OtherLUTs) > 0 || c.TargetLatencyMS > 0):
+		return nil, exit.BadInput("a table and a target of latency are for the objective latency: add --objective %s, or leave them out", strings.Join(append(c.Objectives, rundir.ObjectiveLatency), ","))
 	}
 	if c.Data == "" {
 		return nil, exit.BadInput("no images: give --data mnist, or a folder or zip of images by class")
 	}
 	c.LUT.Path, c.Space, c.Data = absolute(c.LUT.Path), absolute(c.Space, space.Names()...), absoluteData(c.Data)
+	paths := []string{c.LUT.Path}
+	for i := range c.OtherLUTs {
+		path := absolute(c.OtherLUTs[i].Path)
+		if slices.Contains(paths, path) {
+			return nil, exit.BadInput("--lut %s is given twice; name each device's table once", path)
+		}
+		c.OtherLUTs[i].Path, paths = path, append(paths, path)
+	}
 	if err := c.Validate(); err != nil {
 		return nil, exit.BadInput("%w; correct the flag of that name, or --config", err)
 	}
@@ -132,14 +169,14 @@ func (o *settings) config(own func(*rundir.Config)) (*rundir.Config, error) {
 // runOptions are what search run is asked for.
 type runOptions struct {
 	settings
-	LUT           string
-	TargetLatency time.Duration
+	Tables        []string
+	TargetLatency []time.Duration // of the tables, in their order
 }
 
 func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	o.settings.AddFlags(f)
-	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
-	f.DurationVar(&o.TargetLatency, "target-latency", 0, "latency that the derived network must meet, such as 15ms")
+	f.StringArrayVar(&o.Tables, "lut", nil, "lookup table of the device, FILE.lut.json; once for each device that the network must suit")
+	f.DurationSliceVar(&o.TargetLatency, "target-latency", nil, "latency that the derived network must meet, such as 15ms; one for each --lut, in their order")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
 	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
 }
@@ -148,8 +185,10 @@ func (o *runOptions) Validate() error {
 	if err := o.settings.Validate(); err != nil {
 		return err
 	}
-	if o.flags.Changed("target-latency") && o.TargetLatency <= 0 {
-		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", o.TargetLatency)
+	for _, target := range o.TargetLatency {
+		if target <= 0 {
+			return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 15ms", target)
+		}
 	}
 	if _, err := os.Stat(o.Output); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -158,13 +197,24 @@ func (o *runOptions) Validate() error {
 }
 
 func (o *runOptions) config() (*rundir.Config, error) {
-	return o.settings.config(func(c *rundir.Config) {
-		if o.flags.Changed("lut") {
-			c.LUT.Path = o.LUT
+	return o.settings.config(func(c *rundir.Config) error {
+		if len(o.Tables) > 0 {
+			c.LUT.Path, c.OtherLUTs = o.Tables[0], nil
+			for _, path := range o.Tables[1:] {
+				c.OtherLUTs = append(c.OtherLUTs, rundir.OtherLUT{Path: path})
+			}
 		}
-		if o.flags.Changed("target-latency") {
-			c.TargetLatencyMS = milliseconds(o.TargetLatency)
+		if len(o.TargetLatency) == 0 {
+			return nil
 		}
+		if n := 1 + len(c.OtherLUTs); len(o.TargetLatency) != n {
+			return exit.BadInput("--target-latency has %d targets for %d tables; give one for each --lut, in their order", len(o.TargetLatency), n)
+		}
+		c.TargetLatencyMS = milliseconds(o.TargetLatency[0])
+		for i := range c.OtherLUTs {
+			c.OtherLUTs[i].TargetLatencyMS = milliseconds(o.TargetLatency[i+1])
+		}
+		return nil
 	})
 }
 
@@ -176,10 +226,15 @@ func newRunCommand() *cobra.Command {
 		Long: `Search a space for the most accurate network on the given images, with a lookup table as the second objective.
 
 The run folder gets the configuration, a record per epoch, a checkpoint, the architecture parameters and the derived
-network. With --target-latency the derived network is predicted to meet it. Ctrl-C saves; search resume continues.`,
+network. With --target-latency the derived network is predicted to meet it. Ctrl-C saves; search resume continues.
+
+With several --lut the network must suit several devices, each with its own --target-latency. With --objective the
+architecture is trained for few multiply-adds or parameters, instead of a low latency or besides.`,
 		Example: `  search run --space tiny --lut host.lut.json --data mnist --target-latency 0.3ms -o run
   search run --space cifar --lut phone.lut.json --data pictures.zip --target-latency 15ms -o run
-  search run --space mbv2 --lut phone.lut.json --data imagenet --resolution 128 --batch 64 -o run`,
+  search run --space mbv2 --lut phone.lut.json --data imagenet --resolution 128 --batch 64 -o run
+  search run --space cifar --lut phone.lut.json --lut car.lut.json --target-latency 15ms,4ms --data pictures.zip -o run
+  search run --space cifar --objective multiply-adds --target-multiply-adds 40M --data pictures.zip -o run`,
 		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
@@ -227,8 +282,14 @@ func begin(ctx context.Context, config *rundir.Config, folder string, stderr io.
 	if err := s.search.Start(); err != nil {
 		return nil, err
 	}
-	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
-	config.LUT.Verified = s.table.Verified()
+	config.SpaceFingerprint, config.DataIdentity = s.base.Fingerprint(), s.data.Identity()
+	for i, table := range s.tables {
+		identity, verified := &config.LUT.Identity, &config.LUT.Verified
+		if i > 0 {
+			identity, verified = &config.OtherLUTs[i-1].Identity, &config.OtherLUTs[i-1].Verified
+		}
+		*identity, *verified = table.Identity(), table.Verified()
+	}
 	s.lock, err = createFolder(folder, config, func() error { return s.save(folder) })
 	return s, err
 }

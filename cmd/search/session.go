@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"densenas/devices"
 	"densenas/internal/backends"
@@ -22,7 +20,6 @@ import (
 	"densenas/search"
 	"densenas/search/dataset"
 	"densenas/search/derive"
-	"densenas/search/objective"
 	"densenas/search/rundir"
 	"densenas/supernet"
 	"densenas/supernet/lowering"
@@ -35,8 +32,8 @@ type session struct {
 	base     *space.Space // as it is named
 	deployed *space.Space // at the table's resolution, with the space's classes
 	trained  *space.Space // at the resolution of training, with the data's classes
-	table    *lut.Table
-	costs    *objective.Costs
+	tables   []*lut.Table // one per device; none where latency is no objective
+	goals    []goal
 	data     *dataset.Dataset
 	backend  backends.Backend
 	chooser  *lowering.Chooser
@@ -49,7 +46,7 @@ type session struct {
 // open checks and opens everything that a configuration names. Nothing is written.
 func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, error) {
 	s := &session{config: c, stderr: stderr}
-	if err := s.openTable(); err != nil {
+	if err := s.openGoals(); err != nil {
 		return nil, err
 	}
 	if err := backends.Check(c.Backend, backends.Options{}); err != nil {
@@ -76,7 +73,10 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 		s.close()
 		return nil, err
 	}
-	s.search = &search.Search{Space: s.trained, Costs: s.costs, Data: s.data, Engine: s.network, Options: options(c)}
+	s.search = &search.Search{Space: s.trained, Data: s.data, Engine: s.network, Options: options(c)}
+	for _, g := range s.goals {
+		s.search.Objectives = append(s.search.Objectives, g.Objective)
+	}
 	if err := s.search.Options.Check(); err != nil {
 		s.close()
 		return nil, exit.AsBadInput(err)
@@ -96,13 +96,13 @@ func options(c *rundir.Config) search.Options {
 	return search.Options{
 		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, Batch: c.Batch, Seed: c.Seed,
 		Rate: c.Rate, MinRate: c.MinRate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
-		Adam: search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
-		Base: c.Base, Factor: c.Factor, TargetMS: c.TargetLatencyMS, MultiplierRate: c.MultiplierRate,
+		Adam:           search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
+		MultiplierRate: c.MultiplierRate,
 	}
 }
 
-// openTable reads space and table and checks that they fit each other and the target.
-func (s *session) openTable() error {
+// openGoals reads space and tables and checks that they fit each other and the targets.
+func (s *session) openGoals() error {
 	c := s.config
 	var err error
 	if s.base, err = space.Load(c.Space); err != nil {
@@ -115,18 +115,11 @@ func (s *session) openTable() error {
 	if s.deployed, err = s.base.WithResolution(resolution); err != nil {
 		return exit.BadInput("--lut-resolution: %w", err)
 	}
-	if s.table, err = lut.Read(c.LUT.Path); err != nil {
+	if s.tables, err = openTables(c, resolution); err != nil {
 		return err
 	}
-	if err := s.table.CheckMatch(lut.Settings{Resolution: resolution, Batch: c.LUT.Batch, DType: c.LUT.DType, Caches: c.LUT.Caches}); err != nil {
+	if s.goals, err = goalsOf(c, s.deployed, s.tables); err != nil {
 		return err
-	}
-	if s.costs, err = costsOf(c.Space, s.deployed, s.table); err != nil {
-		return err
-	}
-	if fastest := s.costs.Fastest(); c.TargetLatencyMS > 0 && c.TargetLatencyMS < fastest {
-		return exit.BadInput("the target of %.4g ms is below the fastest possible architecture of space %s, which takes %.4g ms by %s; raise the target to at least %v",
-			c.TargetLatencyMS, s.deployed.Name, fastest, c.LUT.Path, time.Duration(math.Ceil(fastest*float64(time.Millisecond))))
 	}
 	training := c.Resolution
 	if training == 0 {
@@ -188,10 +181,17 @@ func (s *session) close() {
 }
 
 func (s *session) identity() search.Identity {
+	var tables []string
+	for _, table := range s.tables {
+		tables = append(tables, table.Identity())
+	}
+	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
+		s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution)
+	for _, g := range s.goals {
+		config += fmt.Sprintf(" Objective:%s Base:%g Factor:%g Target:%g", g.kind, g.Base, g.Factor, g.Target)
+	}
 	return search.Identity{
-		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(),
-		Config: fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
-			s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution),
+		Space: s.trained.Fingerprint(), Table: strings.Join(tables, " "), Data: s.data.Identity(), Config: config,
 		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,
 	}
 }
@@ -225,10 +225,7 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 	bar.Add(before, "")
 	shown := before
 	s.search.Progress = func(p search.Progress) {
-		note := fmt.Sprintf("epoch %d of %d, loss %.3f, expected %.4g ms", p.Epoch+1, s.config.Epochs, p.Loss, p.ExpectedMS)
-		if target := s.config.TargetLatencyMS; target > 0 {
-			note += fmt.Sprintf(" for %.4g", target)
-		}
+		note := fmt.Sprintf("epoch %d of %d, loss %.3f, expected %s", p.Epoch+1, s.config.Epochs, p.Loss, expectations(s.goals, p.Expected))
 		bar.Add(p.Step-shown, fmt.Sprintf("%s, %d executables", note, s.network.Statistics().Compiled))
 		shown = p.Step
 	}
@@ -277,8 +274,19 @@ func (s *session) record(m search.Metrics) rundir.Record {
 	r := rundir.Record{
 		Epoch: m.Epoch, Phase: m.Phase, Steps: weights.Steps + architecture.Steps, Seconds: m.Running.Seconds,
 		TrainLoss: weights.MeanLoss(), TrainAccuracy: weights.Accuracy(),
-		ExpectedLatencyMS: m.ExpectedMS, TargetLatencyMS: s.config.TargetLatencyMS, Factor: m.Factor,
 		EntropyAlpha: m.EntropyAlpha, EntropyBeta: m.EntropyBeta, SkipShare: m.SkipShare,
+	}
+	for i, g := range s.goals {
+		if i == 0 && g.table != nil {
+			r.ExpectedLatencyMS, r.TargetLatencyMS, r.Factor = m.Expected[0], g.Target, m.Factors[0]
+			continue
+		}
+		unit, scale := g.unit()
+		other := rundir.OtherObjective{Objective: g.kind, Unit: unit, Expected: scale * m.Expected[i], Target: scale * g.Target, Factor: m.Factors[i]}
+		if g.table != nil {
+			other.Table = filepath.Base(g.table.Path())
+		}
+		r.Others = append(r.Others, other)
 	}
 	if m.Running.Seconds > 0 {
 		r.ImagesPerSecond = float64(weights.Images+architecture.Images) / m.Running.Seconds
@@ -290,13 +298,9 @@ func (s *session) record(m search.Metrics) rundir.Record {
 	return r
 }
 
-// derive writes the derived architecture, within the target where there is one.
+// derive writes the derived architecture, within all targets.
 func (s *session) derive(folder string, stdout io.Writer) error {
-	limit := math.Inf(1)
-	if s.config.TargetLatencyMS > 0 {
-		limit = s.config.TargetLatencyMS
-	}
-	found, err := derive.ByTable(s.deployed, s.search.State().Parameters, s.table, limit, 1)
+	found, err := derive.ByTargets(s.deployed, s.search.State().Parameters, targetsOf(s.goals), 1)
 	if err != nil {
 		return err
 	}
@@ -305,12 +309,21 @@ func (s *session) derive(folder string, stdout io.Writer) error {
 	if err := a.Write(path); err != nil {
 		return err
 	}
-	verified := ""
-	if !a.Predicted.Verified {
-		verified = " (unverified)"
+	line := fmt.Sprintf("%s: %d layers, %.4g M multiply-adds, %.4g M parameters", path, len(a.Layers), float64(a.MultiplyAdds())/1e6, float64(a.Parameters())/1e6)
+	for i, table := range s.tables {
+		predicted, err := table.Predict(a)
+		if err != nil {
+			return err
+		}
+		line += fmt.Sprintf(", %.4g ms predicted", predicted.LatencyMS)
+		if i > 0 {
+			line += " by " + filepath.Base(table.Path())
+		}
+		if !predicted.Verified {
+			line += " (unverified)"
+		}
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %d layers, %.4g M multiply-adds, %.4g ms predicted%s\n", path, len(a.Layers),
-		float64(a.MultiplyAdds())/1e6, a.Predicted.LatencyMS, verified)
+	_, err = fmt.Fprintln(stdout, line)
 	return err
 }
 

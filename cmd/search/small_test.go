@@ -139,6 +139,12 @@ func (f small) args(folder string, more ...string) []string {
 	return append([]string{"run", "--space", f.space, "--lut", f.table, "--data", f.data, "--config", f.config, "--backend", "go", "-o", folder}, more...)
 }
 
+// with is the same with another table.
+func (f small) with(table string) small {
+	f.table = table
+	return f
+}
+
 // succeed runs the program and returns what it printed.
 func succeed(t *testing.T, args ...string) (stdout, stderr string) {
 	t.Helper()

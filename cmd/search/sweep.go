@@ -71,13 +71,17 @@ func (o *sweepOptions) plan() (*rundir.Sweep, error) {
 	for i := range o.Seeds {
 		plan.Seeds = append(plan.Seeds, o.Seed+uint64(i))
 	}
-	c, err := o.config(func(c *rundir.Config) {
+	c, err := o.config(func(c *rundir.Config) error {
+		if !c.Has(rundir.ObjectiveLatency) || len(c.OtherLUTs) > 0 {
+			return exit.BadInput("a sweep is over latencies, by one table in each search: leave other_luts out of --config, and let --objective have %s", rundir.ObjectiveLatency)
+		}
 		if len(o.Tables) == 0 && c.LUT.Path != "" {
 			o.Tables = []string{c.LUT.Path}
 		}
 		if len(o.Tables) > 0 {
 			c.LUT.Path = o.Tables[0]
 		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -86,7 +90,7 @@ func (o *sweepOptions) plan() (*rundir.Sweep, error) {
 	for _, path := range o.Tables {
 		s := &session{config: c}
 		c.LUT.Path, c.TargetLatencyMS = absolute(path), fastest
-		if err := s.openTable(); err != nil {
+		if err := s.openGoals(); err != nil {
 			return nil, err
 		}
 		c.SpaceFingerprint = s.base.Fingerprint()
@@ -94,7 +98,7 @@ func (o *sweepOptions) plan() (*rundir.Sweep, error) {
 		if err != nil {
 			return nil, err
 		}
-		plan.Tables = append(plan.Tables, rundir.SweepTable{Path: relative, Identity: s.table.Identity()})
+		plan.Tables = append(plan.Tables, rundir.SweepTable{Path: relative, Identity: s.tables[0].Identity()})
 	}
 	plan.Config = *c
 	own := &plan.Config

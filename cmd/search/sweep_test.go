@@ -107,7 +107,7 @@ func TestSweepGoesOnWhereItStopped(t *testing.T) {
 	// Each is the search that search run makes.
 	for i, table := range []string{f.table, filepath.Join(filepath.Dir(f.table), "other.lut.json")} {
 		alone := filepath.Join(t.TempDir(), "run")
-		succeed(t, f.args(alone, "--lut", table, "--epochs", "1", "--architecture-epoch", "0", "--target-latency", "0.3ms", "--seed", "2")...)
+		succeed(t, f.with(table).args(alone, "--epochs", "1", "--architecture-epoch", "0", "--target-latency", "0.3ms", "--seed", "2")...)
 		same(t, sweepNames[2*i+1], outcome(t, filepath.Join(folder, sweepNames[2*i+1])), outcome(t, alone))
 	}
 	for i, r := range collected(t, folder) {

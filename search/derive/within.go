@@ -18,7 +18,7 @@ type Limit struct {
 }
 
 // maxLimits bounds the limits that hold at once.
-const maxLimits = 4
+const maxLimits = 6
 
 // vector has a number for each limit; behind them it is zero.
 type vector [maxLimits]float64

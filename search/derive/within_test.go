@@ -383,11 +383,11 @@ func TestTopOfThePublishedTable(t *testing.T) {
 	params, _ := goldenParameters(t)
 	for i, p := range params {
 		const limit, top = 18, 30
-		alone, err := one(ByTable(s, p, table, limit, 1))
+		alone, err := one(ByTargets(s, p, []Target{{Table: table, Most: limit}}, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := ByTable(s, p, table, limit, top)
+		found, err := ByTargets(s, p, []Target{{Table: table, Most: limit}}, top)
 		if err != nil || len(found) != top {
 			t.Fatalf("case %d: %d architectures, %v", i, len(found), err)
 		}

@@ -66,16 +66,51 @@ type Config struct {
 	AdamBeta1               float64 `yaml:"adam_beta1"`
 	AdamBeta2               float64 `yaml:"adam_beta2"`
 
-	// The loss of an architecture step is cross entropy + factor · log(expected latency in ms)/log(base).
-	Base   float64 `yaml:"base"`
-	Factor float64 `yaml:"factor"`
-	// Where the target is above 0, the factor is a multiplier that starts from 0 and moves by
+	// Objectives are what the architecture is trained for besides accuracy: ObjectiveLatency, ObjectiveMultiplyAdds,
+	// ObjectiveParameters. Each adds factor · log(expected cost)/log(base) to the loss of an architecture step, the cost in
+	// ms or millions; latency does for every table.
+	Objectives []string `yaml:"objectives"`
+	Base       float64  `yaml:"base"`   // of latency
+	Factor     float64  `yaml:"factor"` // of latency
+	// Where a target is above 0, the factor is a multiplier that starts from 0 and moves by
 	// multiplier_rate · log(expected/target)/log(base), never below 0.
 	TargetLatencyMS float64 `yaml:"target_latency_ms"`
 	MultiplierRate  float64 `yaml:"multiplier_rate"`
+	MultiplyAdds    Counted `yaml:"multiply_adds"`
+	Parameters      Counted `yaml:"parameters"`
 
-	LUT LUT `yaml:"lut"`
+	LUT       LUT        `yaml:"lut"`
+	OtherLUTs []OtherLUT `yaml:"other_luts"` // of further devices
 }
+
+// The objectives.
+const (
+	ObjectiveLatency      = "latency"
+	ObjectiveMultiplyAdds = "multiply-adds"
+	ObjectiveParameters   = "parameters"
+)
+
+// Counted is an objective that is counted rather than measured, in millions.
+type Counted struct {
+	Base           float64 `yaml:"base_millions"`
+	Factor         float64 `yaml:"factor"`
+	TargetMillions float64 `yaml:"target_millions"` // 0: none
+}
+
+// OtherLUT is the table of a further device, with a target of its own. It must match what LUT says of resolution, batch, dtype and
+// caches.
+type OtherLUT struct {
+	Path            string  `yaml:"path"`
+	Identity        string  `yaml:"identity"`
+	TargetLatencyMS float64 `yaml:"target_latency_ms"` // 0: none
+	Verified        bool    `yaml:"verified"`
+}
+
+// maxOtherLUTs bounds the further devices.
+const maxOtherLUTs = 3
+
+// Has says whether an objective is among those of the configuration.
+func (c *Config) Has(objective string) bool { return slices.Contains(c.Objectives, objective) }
 
 // LUT names the lookup table of a search and what it is optimised for.
 type LUT struct {
@@ -243,8 +278,34 @@ func (c *Config) Validate() error {
 	if c.Space == "" {
 		return errors.New("space is empty; name one")
 	}
-	for _, text := range []struct{ field, value string }{{"space", c.Space}, {"space_fingerprint", c.SpaceFingerprint}, {"backend", c.Backend},
-		{"data", c.Data}, {"data_identity", c.DataIdentity}, {"augmentation", c.Augmentation}, {"lut.path", c.LUT.Path}, {"lut.identity", c.LUT.Identity}, {"lut.dtype", c.LUT.DType}, {"lut.caches", c.LUT.Caches}} {
+	for i, name := range c.Objectives {
+		if name != ObjectiveLatency && name != ObjectiveMultiplyAdds && name != ObjectiveParameters {
+			return fmt.Errorf("objectives has %.40q, known are %s, %s and %s", name, ObjectiveLatency, ObjectiveMultiplyAdds, ObjectiveParameters)
+		}
+		if slices.Contains(c.Objectives[:i], name) {
+			return fmt.Errorf("objectives has %s twice", name)
+		}
+	}
+	if len(c.Objectives) == 0 {
+		return fmt.Errorf("objectives is empty; name %s, for example", ObjectiveLatency)
+	}
+	if n := len(c.OtherLUTs); n > maxOtherLUTs {
+		return fmt.Errorf("other_luts has %d tables, allowed are at most %d", n, maxOtherLUTs)
+	}
+	type text struct{ field, value string }
+	texts := []text{{"space", c.Space}, {"space_fingerprint", c.SpaceFingerprint}, {"backend", c.Backend},
+		{"data", c.Data}, {"data_identity", c.DataIdentity}, {"augmentation", c.Augmentation}, {"lut.path", c.LUT.Path}, {"lut.identity", c.LUT.Identity}, {"lut.dtype", c.LUT.DType}, {"lut.caches", c.LUT.Caches}}
+	type ranged struct {
+		field            string
+		value, low, high float64
+	}
+	var others []ranged
+	for i, other := range c.OtherLUTs {
+		at := fmt.Sprintf("other_luts[%d].", i)
+		texts = append(texts, text{at + "path", other.Path}, text{at + "identity", other.Identity})
+		others = append(others, ranged{at + "target_latency_ms", other.TargetLatencyMS, 0, 1e9})
+	}
+	for _, text := range texts {
 		if len(text.value) > maxText {
 			return fmt.Errorf("%s has %d bytes, allowed are at most %d", text.field, len(text.value), maxText)
 		}
@@ -253,10 +314,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	const below1, above0, above1 = 0.999999, 1e-6, 1.000001
-	for _, f := range []struct {
-		field            string
-		value, low, high float64
-	}{
+	for name, target := range map[string]float64{"multiply_adds": c.MultiplyAdds.TargetMillions, "parameters": c.Parameters.TargetMillions} {
+		if target > 0 && target < 1e-6 {
+			return fmt.Errorf("%s.target_millions is %g, allowed are 0 and from 0.000001, which is one", name, target)
+		}
+	}
+	for _, f := range append(others, []ranged{
 		{"resolution", float64(c.Resolution), 0, 1024},
 		{"held_out_share", c.HeldOutShare, above0, 0.9},
 		{"limit", float64(c.Limit), 0, math.MaxInt32},
@@ -277,9 +340,15 @@ func (c *Config) Validate() error {
 		{"factor", c.Factor, 0, 1e6},
 		{"target_latency_ms", c.TargetLatencyMS, 0, 1e9},
 		{"multiplier_rate", c.MultiplierRate, 0, 1e6},
+		{"multiply_adds.base_millions", c.MultiplyAdds.Base, above1, 1e12},
+		{"multiply_adds.factor", c.MultiplyAdds.Factor, 0, 1e6},
+		{"multiply_adds.target_millions", c.MultiplyAdds.TargetMillions, 0, 1e9},
+		{"parameters.base_millions", c.Parameters.Base, above1, 1e12},
+		{"parameters.factor", c.Parameters.Factor, 0, 1e6},
+		{"parameters.target_millions", c.Parameters.TargetMillions, 0, 1e9},
 		{"lut.resolution", float64(c.LUT.Resolution), 0, 1024},
 		{"lut.batch", float64(c.LUT.Batch), 1, 65536},
-	} {
+	}...) {
 		if !(f.value >= f.low && f.value <= f.high) { // refuses what is no number, too
 			plain := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 			return fmt.Errorf("%s is %s, allowed is %s to %s", f.field, plain(f.value), plain(f.low), plain(f.high))

@@ -23,8 +23,8 @@ func TestDefaultsOfMbv2AreThePapers(t *testing.T) {
 	}
 	want := Config{Header: files.Header{Kind: "densenas.config", SchemaVersion: 1}, Space: "mbv2", Backend: "auto", Seed: 1, HeldOutShare: 0.2,
 		Epochs: 150, ArchitectureEpoch: 50, Batch: 352, Rate: 0.2, MinRate: 1e-4, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1,
-		ArchitectureRate: 3e-4, ArchitectureWeightDecay: 1e-3, AdamBeta1: 0.5, AdamBeta2: 0.999, Base: 15, Factor: 0.15,
-		MultiplierRate: c.MultiplierRate, LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}}
+		ArchitectureRate: 3e-4, ArchitectureWeightDecay: 1e-3, AdamBeta1: 0.5, AdamBeta2: 0.999, Objectives: []string{ObjectiveLatency}, Base: 15, Factor: 0.15,
+		MultiplierRate: c.MultiplierRate, MultiplyAdds: c.MultiplyAdds, Parameters: c.Parameters, LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}, OtherLUTs: []OtherLUT{}}
 	if diff := cmp.Diff(want, *c); diff != "" {
 		t.Errorf("(-paper +default):\n%s", diff)
 	}
@@ -64,6 +64,8 @@ func TestConfigIsReadAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Seed, c.Data, c.TargetLatencyMS, c.LUT = math.MaxUint64, "photos: 'ä' #1.zip", 0.1+0.2, LUT{"a b.lut.json", "0123", 96, 8, "f32", "warm", true}
+	c.Objectives = []string{ObjectiveParameters, ObjectiveLatency, ObjectiveMultiplyAdds}
+	c.OtherLUTs, c.MultiplyAdds = []OtherLUT{{"car.lut.json", "4567", 0.5, true}}, Counted{300, 0.25, 1.5}
 	if err := c.Write(folder); err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +139,12 @@ func TestConfigRefuses(t *testing.T) {
 		{"control characters", line("data", `"a\e[2J"`), `config.yaml: data "a\x1b[2J" has characters that cannot be printed`},
 		{"held-out share", line("held_out_share", "0"), "config.yaml: held_out_share is 0, allowed is 0.000001 to 0.9"},
 		{"no number", line("rate", ".nan"), "config.yaml: rate is NaN, allowed is 0 to 1000"},
+		{"unknown objective", line("objectives", "[energy]"), `config.yaml: objectives has "energy", known are latency, multiply-adds and parameters`},
+		{"objective twice", line("objectives", "[latency, latency]"), "config.yaml: objectives has latency twice"},
+		{"no objective", line("objectives", "[]"), "config.yaml: objectives is empty"},
+		{"too many tables", line("other_luts", "["+strings.Repeat("{path: a, identity: b, target_latency_ms: 1, verified: false}, ", 4)+"]"), "config.yaml: other_luts has 4 tables"},
+		{"missing in a table", line("other_luts", "[{path: a, identity: b, verified: false}]"), "config.yaml: field other_luts[0].target_latency_ms is missing"},
+		{"target of a table", line("other_luts", "[{path: a, identity: b, target_latency_ms: -1, verified: false}]"), "config.yaml: other_luts[0].target_latency_ms is -1"},
 		{"endless", line("factor", ".inf"), "config.yaml: factor is +Inf, allowed is 0 to 1000000"},
 		{"rates", line("min_rate", "0.5"), "config.yaml: min_rate is 0.5, allowed is 0 to 0.1"},
 		{"batch", line("batch", "-1"), "config.yaml: batch is -1, allowed is 1 to 65536"},

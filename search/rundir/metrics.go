@@ -44,12 +44,25 @@ type Record struct {
 	HeldOutLoss     *float64 `json:"held_out_loss,omitempty"`
 	HeldOutAccuracy *float64 `json:"held_out_accuracy,omitempty"`
 
+	// Of the latency by the first table; 0 where latency is no objective.
 	ExpectedLatencyMS float64 `json:"expected_latency_ms"`         // the chained cost
 	TargetLatencyMS   float64 `json:"target_latency_ms,omitempty"` // 0: none
 	Factor            float64 `json:"factor"`                      // of the latency in the loss, or the multiplier
-	EntropyAlpha      float64 `json:"entropy_alpha"`               // mean over the layers, as a share of the largest: 0 to 1
-	EntropyBeta       float64 `json:"entropy_beta"`                // likewise, over the blocks
-	SkipShare         float64 `json:"skip_share"`                  // mean probability of the skip where there is one
+	// Others are the objectives besides, in the order of the configuration: latencies by further tables, then what is counted.
+	Others       []OtherObjective `json:"other_objectives,omitempty"`
+	EntropyAlpha float64          `json:"entropy_alpha"` // mean over the layers, as a share of the largest: 0 to 1
+	EntropyBeta  float64          `json:"entropy_beta"`  // likewise, over the blocks
+	SkipShare    float64          `json:"skip_share"`    // mean probability of the skip where there is one
+}
+
+// OtherObjective is an objective besides the latency by the first table.
+type OtherObjective struct {
+	Objective string  `json:"objective"`        // ObjectiveLatency, ObjectiveMultiplyAdds or ObjectiveParameters
+	Table     string  `json:"table,omitempty"`  // name of the table's file, for a latency
+	Unit      string  `json:"unit"`             // of the next two: ms or millions
+	Expected  float64 `json:"expected"`         // the chained cost
+	Target    float64 `json:"target,omitempty"` // 0: none
+	Factor    float64 `json:"factor"`           // of the cost in the loss, or the multiplier
 }
 
 func (r *Record) check() error {
@@ -70,13 +83,25 @@ func (r *Record) check() error {
 		accuracy = *r.HeldOutAccuracy
 	}
 	const most, share = 1e12, 1 + 1e-9
-	for _, f := range []struct {
+	type bounded struct {
 		field       string
 		value, high float64
-	}{{"seconds", r.Seconds, most}, {"images_per_second", r.ImagesPerSecond, most}, {"train_loss", r.TrainLoss, most}, {"train_accuracy", r.TrainAccuracy, share},
+	}
+	if n := len(r.Others); n > maxOtherLUTs+2 {
+		return fmt.Errorf("other_objectives has %d, allowed are at most %d", n, maxOtherLUTs+2)
+	}
+	var others []bounded
+	for i, o := range r.Others {
+		at := fmt.Sprintf("other_objectives[%d].", i)
+		if len(o.Objective) > 100 || len(o.Table) > maxText || len(o.Unit) > 100 {
+			return fmt.Errorf("%sobjective, table or unit is too long", at)
+		}
+		others = append(others, bounded{at + "expected", o.Expected, most}, bounded{at + "target", o.Target, most}, bounded{at + "factor", o.Factor, most})
+	}
+	for _, f := range append(others, []bounded{{"seconds", r.Seconds, most}, {"images_per_second", r.ImagesPerSecond, most}, {"train_loss", r.TrainLoss, most}, {"train_accuracy", r.TrainAccuracy, share},
 		{"held_out_loss", loss, most}, {"held_out_accuracy", accuracy, share}, {"expected_latency_ms", r.ExpectedLatencyMS, most},
 		{"target_latency_ms", r.TargetLatencyMS, most}, {"factor", r.Factor, most}, {"entropy_alpha", r.EntropyAlpha, share},
-		{"entropy_beta", r.EntropyBeta, share}, {"skip_share", r.SkipShare, share}} {
+		{"entropy_beta", r.EntropyBeta, share}, {"skip_share", r.SkipShare, share}}...) {
 		if !(f.value >= 0 && f.value <= f.high) {
 			return fmt.Errorf("%s is %g, allowed is 0 to %.0f", f.field, f.value, f.high)
 		}
