@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"densenas/internal/command"
@@ -123,45 +122,34 @@ func (o *deriveOptions) run(stdout, stderr io.Writer) error {
 	if n := len(found); n < o.Top {
 		fmt.Fprintf(stderr, "only %d architectures are there, of the %d asked for\n", n, o.Top)
 	}
-	writers := make([]func(io.Writer) error, len(found))
-	for i, a := range found {
-		writers[i] = a.Encode
-		if o.Format == "net_config" {
-			text, err := a.NetConfig()
-			if err != nil {
+	write, ending := func(a *space.Architecture, w io.Writer) error { return a.Encode(w) }, ".arch.json"
+	if o.Format == "net_config" {
+		for _, a := range found {
+			if _, err := a.NetConfig(); err != nil {
 				return exit.AsBadInput(err)
 			}
-			writers[i] = func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, text)
-				return err
+		}
+		ending = ".txt"
+		write = func(a *space.Architecture, w io.Writer) error {
+			text, err := a.NetConfig()
+			if err == nil {
+				_, err = fmt.Fprintln(w, text)
 			}
+			return err
 		}
 	}
 	switch {
 	case o.Output == "":
-		for _, write := range writers {
-			if err := write(stdout); err != nil {
+		for _, a := range found {
+			if err := write(a, stdout); err != nil {
 				return err
 			}
 		}
 		return nil
 	case o.Top == 1:
-		return files.WriteAtomic(o.Output, writers[0])
+		return files.WriteAtomic(o.Output, func(w io.Writer) error { return write(found[0], w) })
 	}
-	if err := os.MkdirAll(o.Output, 0o755); err != nil {
-		return exit.BadInput("-o: %w; name a folder that can be created", err)
-	}
-	ending := ".arch.json"
-	if o.Format == "net_config" {
-		ending = ".txt"
-	}
-	for i, write := range writers {
-		name := fmt.Sprintf("%0*d%s", len(strconv.Itoa(len(writers))), i+1, ending)
-		if err := files.WriteAtomic(filepath.Join(o.Output, name), write); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeArchitectures(o.Output, ending, found, write)
 }
 
 // derivation is what an architecture is derived from.
