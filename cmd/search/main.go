@@ -8,6 +8,7 @@
 //	search cost     computes the expected latency of architecture parameters
 //	search range    says how fast and how slow the networks of a space can be
 //	search random   draws architectures of a latency, all equally likely
+//	search reference writes a network made by hand as an architecture
 //	search train    trains an architecture from scratch and tests it
 //	search export   writes a trained network as ONNX
 //	search bench    times the steps of a super network
@@ -36,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
+			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }
