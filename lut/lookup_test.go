@@ -264,8 +264,11 @@ func TestLocate(t *testing.T) {
 	if located["tiny"] == 0 || located["tiny"] == 50 { // two blocks have the same width
 		t.Errorf("%d of 50 networks of tiny were located, want some", located["tiny"])
 	}
-	if s, _ := locate(space.MobileNetV2(1, 224, 1000)); s != nil {
-		t.Errorf("MobileNetV2 was located in %s", s.Name)
+	if s, _ := locate(space.MobileNetV2(1, 224, 1000)); s == nil || s.Name != "mbv2-fixed" { // it is one of its networks
+		t.Errorf("MobileNetV2 was located in %+v", s)
+	}
+	if s, _ := locate(space.MobileNetV2(1.4, 224, 1000)); s != nil {
+		t.Errorf("MobileNetV2 of width 1.4 was located in %s", s.Name)
 	}
 }
 

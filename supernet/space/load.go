@@ -31,6 +31,7 @@ func Names() []string {
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
 	}
+	slices.Sort(names) // mbv2 before mbv2-fixed
 	return names
 }
 

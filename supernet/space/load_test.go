@@ -13,7 +13,7 @@ import (
 )
 
 func TestEmbeddedSpacesAreValid(t *testing.T) {
-	if diff := cmp.Diff([]string{"cifar", "mbv2", "tiny"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"cifar", "cifar-fixed", "mbv2", "mbv2-fixed", "tiny"}, Names()); diff != "" {
 		t.Fatal(diff)
 	}
 	for _, name := range Names() {
@@ -117,7 +117,7 @@ func TestLoadNamesFilePlaceAndWayOut(t *testing.T) {
 
 func TestUnknownSpaceListsTheKnown(t *testing.T) {
 	_, err := Load("mbv3")
-	if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "cifar, mbv2, tiny, or the path") {
+	if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "cifar, cifar-fixed, mbv2, mbv2-fixed, tiny, or the path") {
 		t.Errorf("unknown space gave %v", err)
 	}
 	if _, err := Load(t.TempDir()); err == nil || exit.Code(err) != 2 {
@@ -176,4 +176,62 @@ func FuzzParseSpace(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The fixed spaces have one path, and MobileNetV2 in it: its widths, strides and operations are among what can be chosen.
+func TestFixedSpacesHoldMobileNetV2(t *testing.T) {
+	for name, width := range map[string]float64{"mbv2-fixed": 1, "cifar-fixed": 0.5} {
+		s, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Paths(); n != 1 {
+			t.Errorf("%s has %d paths", name, n)
+		}
+		var want []int
+		mobile := MobileNetV2(width, s.Resolution, s.Classes)
+		layers := make([]int, len(s.Blocks))
+		for _, l := range mobile.Layers {
+			if l.Block != NoBlock {
+				if l.Block == len(want) {
+					want = append(want, l.Op.Out)
+				} else {
+					layers[l.Block]++
+				}
+			}
+		}
+		if len(want) != len(s.Blocks) || s.Stem.Width != mobile.Layers[0].Op.Out {
+			t.Fatalf("%s: %d blocks, stem %+v", name, len(s.Blocks), s.Stem)
+		}
+		for i, b := range s.Blocks {
+			if b.Width != want[i] || b.Layers < layers[i] {
+				t.Errorf("%s: block %d is %+v, MobileNetV2's has %d channels and %d stacked layers", name, i, b, want[i], layers[i])
+			}
+		}
+		// The last halvings are at the same blocks.
+		for i := 2; i < len(s.Blocks); i++ {
+			halves := false
+			for _, l := range mobile.Layers {
+				halves = halves || l.Block == i && l.Op.Stride == 2
+			}
+			if got := s.Blocks[i].Stride == 2*s.Blocks[i-1].Stride; got != halves {
+				t.Errorf("%s: block %d halves the resolution: %t, MobileNetV2's: %t", name, i, got, halves)
+			}
+		}
+	}
+	s, err := Load("mbv2-fixed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Operation by operation.
+	mobile := MobileNetV2(1, 224, 1000)
+	measured := map[string]bool{}
+	for _, c := range s.Ops() {
+		measured[c.Op.Key()] = true
+	}
+	for _, op := range mobile.Ops() {
+		if !measured[op.Key()] {
+			t.Errorf("%s is not among the operations of %s", op.Key(), s.Name)
+		}
+	}
 }
