@@ -30,6 +30,12 @@ type Options struct {
 	// Clients are further clients of the runtime on the same host, if any: each runs an executable at a time, all at once.
 	// Every operation belongs to one of them.
 	Clients []compute.Backend
+	// Devices of the backend share every batch, the first so many: each computes on its part, with weights of its own that are
+	// kept the same; gradients are summed on the devices. Below 2, the first alone. The batch must be a multiple.
+	Devices int
+	// SynchronisedNorm computes the statistics of batch norm over the whole batch, where several devices share it, instead of over
+	// the share of each.
+	SynchronisedNorm bool
 }
 
 // Network is the super network of a space on one device of a backend.
@@ -57,6 +63,10 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	}
 	if o.Lowering == nil {
 		o.Lowering = func(space.Op) op.Lowering { return op.Taps }
+	}
+	b, err := o.join(b)
+	if err != nil {
+		return nil, err
 	}
 	n := &Network{
 		space: s, options: o,

@@ -41,7 +41,7 @@ func (n *Network) program(key Executable) program {
 		return n.classifierProgram(key)
 	case key.Role == Sum:
 		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{Add(in[0], in[1])} }}
-		dims := []int{n.options.Batch, o.Resolution, o.Resolution, o.In}
+		dims := []int{n.share(), o.Resolution, o.Resolution, o.In}
 		p.floats(dims, dims)
 		return p
 	case key.Role == Forward || key.Role == Evaluate:
@@ -54,11 +54,11 @@ func (n *Network) program(key Executable) program {
 // forwardProgram takes input, accumulator, factor and parameters, and returns accumulator + factor · op(input) and, for
 // [Forward], what the backward needs.
 func (n *Network) forwardProgram(key Executable) program {
-	o, batch, r := key.Op, n.options.Batch, key.Op.OutResolution()
+	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
 	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, nil)
 	p.floats(parameterDims(o)...)
-	form := op.Form{Lowering: n.options.Lowering(o)}
+	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
 		y, saved := op.Forward(o, form, in[0], in[3:])
 		y = Add(in[1], Mul(in[2], y))
@@ -74,7 +74,7 @@ func (n *Network) forwardProgram(key Executable) program {
 // forward kept; a weight step's takes velocities and running statistics too. It returns accumulator + gradient of the
 // input, and the new statistics, parameters and velocities or, in an architecture step, the inner product.
 func (n *Network) backwardProgram(key Executable) program {
-	o, batch, r := key.Op, n.options.Batch, key.Op.OutResolution()
+	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
 	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In}, nil, nil)
 	params, saved := parameterDims(o), op.SavedDims(o, batch)
@@ -86,7 +86,7 @@ func (n *Network) backwardProgram(key Executable) program {
 		p.floats(params...)
 		p.floats([]int{1, op.StatisticsSize(o)})
 	}
-	form, options := op.Form{Lowering: n.options.Lowering(o)}, n.options
+	form, options := n.form(o), n.options
 	p.build = func(in []*Node) []*Node {
 		x, g, accumulator, factor, rate := in[0], in[1], in[2], in[3], in[4]
 		params, saved := in[5:5+count], in[5+count:5+count+kept]
@@ -97,14 +97,14 @@ func (n *Network) backwardProgram(key Executable) program {
 			dx = Add(accumulator, dx)
 		}
 		if key.Role == ArchitectureBackward {
-			return []*Node{dx, ReduceAllSum(Mul(g, op.Output(o, form, x, params, saved)))}
+			return append([]*Node{dx}, op.Total(ReduceAllSum(Mul(g, op.Output(o, form, x, params, saved))))...)
 		}
 		if !updates {
 			return []*Node{dx}
 		}
 		rest := in[5+count+kept:]
-		running := op.UpdateStatistics(o, rest[count], op.Statistics(o, saved), options.Batch, options.NormMomentum)
-		return append([]*Node{dx, running}, update(params, rest[:count], grads, rate, options.Momentum, options.WeightDecay)...)
+		running := n.moveStatistics(o, rest[count], op.Statistics(o, saved))
+		return append([]*Node{dx, running}, update(params, rest[:count], op.Total(grads...), rate, options.Momentum, options.WeightDecay)...)
 	}
 	return p
 }
@@ -113,7 +113,7 @@ func (n *Network) backwardProgram(key Executable) program {
 // returns loss, number of correct answers and, but for [Evaluate], the gradient of the features, and the new parameters
 // and velocities.
 func (n *Network) classifierProgram(key Executable) program {
-	o, batch := key.Op, n.options.Batch
+	o, batch := key.Op, n.share()
 	var p program
 	p.floats([]int{batch, o.Resolution, o.Resolution, o.In})
 	p.layout(dtypes.Int32, batch)
@@ -136,7 +136,7 @@ func (n *Network) classifierProgram(key Executable) program {
 		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
 		result = append(result, dx)
 		if key.Role == WeightBackward {
-			result = append(result, update(params, in[4+count:], grads, rate, momentum, decay)...)
+			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decay)...)
 		}
 		return result
 	}

@@ -16,18 +16,33 @@ func productTB(a, b *Node) *Node { return Dot(a, b).General([]int{1}, nil, []int
 // columnSum sums [rows, c] over its rows: [1, c].
 func columnSum(x *Node) *Node { return ReduceAndKeep(x, ReduceSum, 0) }
 
-// columnMean averages [rows, c] over its rows: [1, c].
-func columnMean(x *Node) *Node { return MulScalar(columnSum(x), 1/float64(x.Shape().Dimensions[0])) }
-
 // norm is one batch norm over rows: its batch statistics, and its affine parameters or nil, each [1, c].
 type norm struct {
 	mean, variance, scale, offset *Node
+	synchronised                  bool // over the rows of all devices
+}
+
+// means averages each of xs [rows, c] over its rows: [1, c].
+func (b norm) means(xs ...*Node) []*Node {
+	rows := xs[0].Shape().Dimensions[0]
+	out := make([]*Node, len(xs))
+	for i, x := range xs {
+		out[i] = columnSum(x)
+	}
+	if b.synchronised {
+		rows *= xs[0].Graph().NumDevices()
+		out = Total(out...)
+	}
+	for i, sum := range out {
+		out[i] = MulScalar(sum, 1/float64(rows))
+	}
+	return out
 }
 
 // statistics measures mean and (biased) variance of u [rows, c].
 func (b norm) statistics(u *Node) norm {
-	b.mean = columnMean(u)
-	b.variance = columnMean(Square(Sub(u, b.mean)))
+	b.mean = b.means(u)[0]
+	b.variance = b.means(Square(Sub(u, b.mean)))[0]
 	return b
 }
 
@@ -51,7 +66,8 @@ func (b norm) backward(dz, x *Node) (du, dscale, doffset *Node) {
 		dscale, doffset = columnSum(Mul(dz, x)), columnSum(dz)
 		dz = Mul(dz, b.scale)
 	}
-	centred := Sub(dz, Add(columnMean(dz), Mul(x, columnMean(Mul(dz, x)))))
+	means := b.means(dz, Mul(dz, x))
+	centred := Sub(dz, Add(means[0], Mul(x, means[1])))
 	return Mul(b.inverseDeviation(), centred), dscale, doffset
 }
 

@@ -13,6 +13,9 @@ type Form struct {
 	Lowering Lowering
 	// Affine gives every batch norm a scale and an offset: in derived networks, not in the super network.
 	Affine bool
+	// Synchronised computes the statistics of batch norm over the batch of all devices that run the graph, instead of over each
+	// device's share.
+	Synchronised bool
 }
 
 // trainingNodes are the nodes of an operation's training form, named.
@@ -26,6 +29,9 @@ func (f Form) nodes(o space.Op, params []*Node) trainingNodes {
 	checkCount(o, params, len(TrainingParameters(o, f.Affine)))
 	n := len(convolutions(o))
 	t := trainingNodes{weights: params[:n], norms: make([]norm, n)}
+	for i := range t.norms {
+		t.norms[i].synchronised = f.Synchronised
+	}
 	if f.Affine {
 		for i := range t.norms {
 			t.norms[i].scale, t.norms[i].offset = params[n+2*i], params[n+2*i+1]
