@@ -34,6 +34,7 @@ type benchOptions struct {
 	FixedPath  bool
 	Backend    string
 	Threads    int
+	Sharing    sharing
 	Profile    bool
 	Format     tables.Format
 }
@@ -47,6 +48,7 @@ func (o *benchOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.FixedPath, "fixed-path", false, "sample the same operations at every step, and compile only those")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	f.IntVar(&o.Threads, "threads", 0, "threads that execute operations; 0 for no limit")
+	o.Sharing.AddFlags(f)
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, next to the floors of arithmetic and memory traffic")
 	f.Var(&o.Format, "format", tables.FormatUsage)
 }
@@ -92,6 +94,7 @@ may sample. Memory is the process's highest proportional set size during the tim
 type benchResult struct {
 	Backend        string      `json:"backend"`
 	Clients        int         `json:"clients"`
+	Devices        int         `json:"devices"`
 	ParametersM    float64     `json:"parameters_m"`
 	WeightStep     benchTimes  `json:"weight_step_s"`
 	ArchStep       benchTimes  `json:"arch_step_s"`
@@ -118,21 +121,23 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		return exit.BadInput("--resolution: %w", err)
 	}
 	s = s.WithClasses(o.Classes)
-	b, err := backends.OpenWith(o.Backend, backends.Options{Training: true, Threads: o.Threads, Clients: clients})
+	b, err := backends.OpenWith(o.Backend, backends.Options{Training: true, Threads: o.Threads, Clients: clients, Devices: o.Sharing.Devices})
 	if err != nil {
 		return err
 	}
 	defer b.Finalize()
-	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch, Training: true, File: lowering.CacheFile()})
-	n, err := supernet.New(b.Backend, s, supernet.Options{
-		Batch: o.Batch, Seed: 1, Lowering: chooser.Choose, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1, Clients: b.More,
-	})
+	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch / b.Devices, Training: true, File: lowering.CacheFile()})
+	options := supernet.Options{Batch: o.Batch, Seed: 1, Lowering: chooser.Choose, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1}
+	if err := o.Sharing.apply(&options, b); err != nil {
+		return err
+	}
+	n, err := supernet.New(b.Backend, s, options)
 	if err != nil {
 		return err
 	}
 	defer n.Finalize()
 	bench := bench{benchOptions: o, space: s, network: n, random: rand.New(rand.NewPCG(1, 1)), batch: randomBatch(s, o.Batch)}
-	result := benchResult{Backend: b.Name + " " + b.Version, Clients: 1 + len(b.More), ParametersM: float64(s.Weights()) / 1e6}
+	result := benchResult{Backend: b.Name + " " + b.Version, Clients: 1 + len(b.More), Devices: b.Devices, ParametersM: float64(s.Weights()) / 1e6}
 	if err := bench.compile(ctx, stderr, &result); err != nil {
 		return err
 	}
@@ -161,6 +166,9 @@ func (r benchResult) table() tables.Table {
 		memory = fmt.Sprintf("%.0f", *r.PeakRSSMB)
 	}
 	notes := []string{fmt.Sprintf("%s, %.2f M parameters", r.Backend, r.ParametersM)}
+	if r.Devices > 1 {
+		notes = append(notes, fmt.Sprintf("%d devices share each batch", r.Devices))
+	}
 	if r.FirstStep != nil {
 		notes = append(notes, fmt.Sprintf("the first weight step took %.0f s, compiling included", *r.FirstStep))
 	}

@@ -43,6 +43,7 @@ type runOptions struct {
 	ArchEpoch     int
 	Seed          uint64
 	Backend       string
+	Sharing       sharing
 	Output        string
 
 	flags *pflag.FlagSet
@@ -67,6 +68,7 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.ArchEpoch, "architecture-epoch", 0, "epoch from which on the architecture is trained (default: the configuration's)")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
+	o.Sharing.AddFlags(f)
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
 	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
 }
@@ -118,6 +120,8 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		"architecture-epoch": func() { c.ArchitectureEpoch = o.ArchEpoch },
 		"seed":               func() { c.Seed = o.Seed },
 		"backend":            func() { c.Backend = o.Backend },
+		"devices":            func() { c.Devices = o.Sharing.Devices },
+		"sync-batch-norm":    func() { c.SyncBatchNorm = o.Sharing.SyncBatchNorm },
 	} {
 		if o.flags.Changed(flag) {
 			set()
@@ -200,6 +204,7 @@ func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (opened *sessi
 	}
 	config.SpaceFingerprint, config.DataIdentity, config.LUT.Identity = s.base.Fingerprint(), s.data.Identity(), s.table.Identity()
 	config.LUT.Verified = s.table.Verified()
+	config.Devices = s.backend.Devices
 	s.lock, err = createFolder(o.Output, config, func() error { return s.save(o.Output) })
 	return s, err
 }

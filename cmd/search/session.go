@@ -57,7 +57,7 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	}
 	// Before the images, which may take minutes.
 	var err error
-	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true, Clients: clients}); err != nil {
+	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true, Clients: clients, Devices: c.Devices}); err != nil {
 		return nil, err
 	}
 	if err := s.openData(ctx); err != nil {
@@ -66,12 +66,15 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	}
 	fmt.Fprintf(stderr, "backend: %s\n", s.backend.Why)
 	s.chooser = lowering.New(s.backend.Backend, lowering.Options{
-		Device: deviceName(s.backend), Batch: c.Batch, Training: true, File: lowering.CacheFile(),
+		Device: deviceName(s.backend), Batch: c.Batch / s.backend.Devices, Training: true, File: lowering.CacheFile(),
 	})
-	s.network, err = supernet.New(s.backend.Backend, s.trained, supernet.Options{
+	o := supernet.Options{
 		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
-		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, Clients: s.backend.More,
-	})
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
+	}
+	if err = (sharing{c.Devices, c.SyncBatchNorm}).apply(&o, s.backend); err == nil {
+		s.network, err = supernet.New(s.backend.Backend, s.trained, o)
+	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -188,10 +191,13 @@ func (s *session) close() {
 }
 
 func (s *session) identity() search.Identity {
+	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
+		s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution)
+	if s.backend.Devices > 1 {
+		config += fmt.Sprintf(" Devices:%d SyncBatchNorm:%t", s.backend.Devices, s.config.SyncBatchNorm)
+	}
 	return search.Identity{
-		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(),
-		Config: fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
-			s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution),
+		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(), Config: config,
 		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,
 	}
 }

@@ -61,6 +61,9 @@ type Config struct {
 	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
 	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
 
+	Devices       int  `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
+	SyncBatchNorm bool `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
+
 	ArchitectureRate        float64 `yaml:"architecture_rate"` // of Adam, for alpha and beta
 	ArchitectureWeightDecay float64 `yaml:"architecture_weight_decay"`
 	AdamBeta1               float64 `yaml:"adam_beta1"`
@@ -261,6 +264,7 @@ func (c *Config) Validate() error {
 		{"momentum", c.Momentum, 0, below1},
 		{"weight_decay", c.WeightDecay, 0, 1},
 		{"norm_momentum", c.NormMomentum, 0, 1},
+		{"devices", float64(c.Devices), 0, 64},
 		{"architecture_rate", c.ArchitectureRate, 0, 1000},
 		{"architecture_weight_decay", c.ArchitectureWeightDecay, 0, 1},
 		{"adam_beta1", c.AdamBeta1, 0, below1},
