@@ -95,8 +95,8 @@ type Options struct {
 	// first; where it is 0, all.
 	Processors []int
 
-	// Training tunes XLA's CPU scheduler for large graphs with many temporaries, as forward and backward in one
-	// executable have, unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
+	// Training tunes XLA on the CPU for large graphs with many temporaries, as forward and backward in one executable have,
+	// unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
 	Training bool
 
 	// Clients is how many clients of XLA are opened, on the CPU only, each with its share of the threads; 0 (the default)

@@ -24,7 +24,8 @@ import (
 
 // trainingFlags keep one temporary of a large graph alive instead of all of them, and the code of an executable in one piece: by
 // itself XLA makes some twenty, each mapped three times, and 65,530 mappings, all that Linux gives a process, end at about a
-// thousand executables. In one piece they also compile in two thirds of the time.
+// thousand executables. In one piece they also compile in two thirds of the time. They are of the CPU: a plugin that does not know a
+// flag ends the process.
 const trainingFlags = "--xla_cpu_enable_concurrency_optimized_scheduler=false --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 // xlaMissing says why this program has no XLA; empty where it has.
@@ -36,7 +37,7 @@ var quiet = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandl
 func openXLA(path string, options Options, why string) (Backend, error) {
 	quiet()
 	xla.EnableAutoInstall(false)
-	if options.Training && os.Getenv("XLA_FLAGS") == "" {
+	if options.Training && !onCUDA(path) && os.Getenv("XLA_FLAGS") == "" {
 		if err := os.Setenv("XLA_FLAGS", trainingFlags); err != nil {
 			return Backend{}, fmt.Errorf("open backend xla: %w", err)
 		}
