@@ -40,9 +40,9 @@ func (n *Network) program(key Executable) program {
 	case key.Op.Kind == space.Classifier:
 		return n.classifierProgram(key)
 	case key.Role == Sum:
-		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{Add(in[0], in[1])} }}
+		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{n.narrow(Add(wide(in[0]), wide(in[1])))} }}
 		dims := []int{n.share(), o.Resolution, o.Resolution, o.In}
-		p.floats(dims, dims)
+		n.maps(&p, dims, dims)
 		return p
 	case key.Role == Forward || key.Role == Evaluate:
 		return n.forwardProgram(key)
@@ -56,12 +56,14 @@ func (n *Network) program(key Executable) program {
 func (n *Network) forwardProgram(key Executable) program {
 	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, nil)
+	n.input(&p, o)
+	n.maps(&p, []int{batch, r, r, o.Out})
+	p.floats(nil)
 	p.floats(parameterDims(o)...)
 	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
-		y, saved := op.Forward(o, form, in[0], in[3:])
-		y = Add(in[1], Mul(in[2], y))
+		y, saved := op.Forward(o, form, n.narrow(in[0]), in[3:])
+		y = n.narrow(Add(wide(in[1]), Mul(in[2], wide(y))))
 		if key.Role == Evaluate {
 			return []*Node{y}
 		}
@@ -76,10 +78,12 @@ func (n *Network) forwardProgram(key Executable) program {
 func (n *Network) backwardProgram(key Executable) program {
 	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In}, nil, nil)
+	n.input(&p, o)
+	n.maps(&p, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In})
+	p.floats(nil, nil)
 	params, saved := parameterDims(o), op.SavedDims(o, batch)
 	p.floats(params...)
-	p.floats(saved...)
+	n.saved(&p, saved)
 	count, kept := len(params), len(saved)
 	updates := key.Role == WeightBackward && count > 0
 	if updates {
@@ -88,16 +92,16 @@ func (n *Network) backwardProgram(key Executable) program {
 	}
 	form, options := n.form(o), n.options
 	p.build = func(in []*Node) []*Node {
-		x, g, accumulator, factor, rate := in[0], in[1], in[2], in[3], in[4]
+		x, g, accumulator, factor, rate := n.narrow(in[0]), wide(in[1]), in[2], in[3], in[4]
 		params, saved := in[5:5+count], in[5+count:5+count+kept]
 		dx, grads := op.Backward(o, form, x, Mul(g, factor), params, saved)
 		if dx == nil {
 			dx = accumulator // a stem: nothing learns from its input's gradient
 		} else {
-			dx = Add(accumulator, dx)
+			dx = n.narrow(Add(wide(accumulator), wide(dx)))
 		}
 		if key.Role == ArchitectureBackward {
-			return append([]*Node{dx}, op.Total(ReduceAllSum(Mul(g, op.Output(o, form, x, params, saved))))...)
+			return append([]*Node{dx}, op.Total(ReduceAllSum(Mul(g, wide(op.Output(o, form, x, params, saved)))))...)
 		}
 		if !updates {
 			return []*Node{dx}
@@ -115,7 +119,7 @@ func (n *Network) backwardProgram(key Executable) program {
 func (n *Network) classifierProgram(key Executable) program {
 	o, batch := key.Op, n.share()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In})
+	n.input(&p, o)
 	p.layout(dtypes.Int32, batch)
 	p.floats([]int{batch}, nil)
 	params := parameterDims(o)

@@ -44,6 +44,7 @@ type runOptions struct {
 	Seed          uint64
 	Backend       string
 	Sharing       sharing
+	DType         string
 	Output        string
 
 	flags *pflag.FlagSet
@@ -69,6 +70,7 @@ func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	o.Sharing.AddFlags(f)
+	f.StringVar(&o.DType, "dtype", rundir.F32, dtypeUsage)
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
 	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
 }
@@ -121,6 +123,7 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		"seed":               func() { c.Seed = o.Seed },
 		"backend":            func() { c.Backend = o.Backend },
 		"devices":            func() { c.Devices = o.Sharing.Devices },
+		"dtype":              func() { c.DType = o.DType },
 		"sync-batch-norm":    func() { c.SyncBatchNorm = o.Sharing.SyncBatchNorm },
 	} {
 		if o.flags.Changed(flag) {

@@ -65,12 +65,17 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "backend: %s\n", s.backend.Why)
+	dtype, err := activationsType(c.DType)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
 	s.chooser = lowering.New(s.backend.Backend, lowering.Options{
-		Device: deviceName(s.backend), Batch: c.Batch / s.backend.Devices, Training: true, File: lowering.CacheFile(),
+		Device: deviceName(s.backend), Batch: c.Batch / s.backend.Devices, DType: dtype, Training: true, File: lowering.CacheFile(),
 	})
 	o := supernet.Options{
 		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
-		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, DType: dtype,
 	}
 	if err = (sharing{c.Devices, c.SyncBatchNorm}).apply(&o, s.backend); err == nil {
 		s.network, err = supernet.New(s.backend.Backend, s.trained, o)
@@ -191,11 +196,9 @@ func (s *session) close() {
 }
 
 func (s *session) identity() search.Identity {
-	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
-		s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution)
-	if s.backend.Devices > 1 {
-		config += fmt.Sprintf(" Devices:%d SyncBatchNorm:%t", s.backend.Devices, s.config.SyncBatchNorm)
-	}
+	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d Devices:%d SyncBatchNorm:%t DType:%s",
+		s.search.Options, s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution,
+		s.backend.Devices, s.config.SyncBatchNorm, s.config.DType)
 	return search.Identity{
 		Space: s.trained.Fingerprint(), Table: s.table.Identity(), Data: s.data.Identity(), Config: config,
 		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,

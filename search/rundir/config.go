@@ -61,8 +61,9 @@ type Config struct {
 	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
 	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
 
-	Devices       int  `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
-	SyncBatchNorm bool `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
+	Devices       int    `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
+	SyncBatchNorm bool   `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
+	DType         string `yaml:"dtype"`           // of activations and products: f32 or bf16; weights and statistics are f32
 
 	ArchitectureRate        float64 `yaml:"architecture_rate"` // of Adam, for alpha and beta
 	ArchitectureWeightDecay float64 `yaml:"architecture_weight_decay"`
@@ -90,6 +91,12 @@ type LUT struct {
 	Caches     string `yaml:"caches"`     // likewise; lut.Warm unless named
 	Verified   bool   `yaml:"verified"`   // whether the table was held against whole networks
 }
+
+// Types of numbers in training.
+const (
+	F32  = "f32"
+	BF16 = "bf16"
+)
 
 // Default is the configuration of a built-in space; other spaces have mbv2's, with their name.
 func Default(space string) (*Config, error) {
@@ -246,6 +253,9 @@ func (c *Config) Validate() error {
 		if strings.ContainsFunc(text.value, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("%s %.60q has characters that cannot be printed", text.field, text.value)
 		}
+	}
+	if c.DType != F32 && c.DType != BF16 {
+		return fmt.Errorf("dtype is %.60q, allowed is %s or %s", c.DType, F32, BF16)
 	}
 	const below1, above0, above1 = 0.999999, 1e-6, 1.000001
 	for _, f := range []struct {

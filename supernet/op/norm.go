@@ -4,14 +4,26 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// product is the matrix product a·b.
-func product(a, b *Node) *Node { return Dot(a, b).Product() }
+// like converts x to the type of numbers that y has, if it has another.
+func like(x, y *Node) *Node { return ConvertDType(x, y.DType()) }
+
+// product is the matrix product a·b, in a's type.
+func product(a, b *Node) *Node { return Dot(a, like(b, a)).Product() }
 
 // productTA is aᵀ·b.
 func productTA(a, b *Node) *Node { return Dot(a, b).General([]int{0}, nil, []int{0}, nil) }
 
-// productTB is a·bᵀ.
-func productTB(a, b *Node) *Node { return Dot(a, b).General([]int{1}, nil, []int{1}, nil) }
+// productTB is a·bᵀ, in a's type.
+func productTB(a, b *Node) *Node { return Dot(a, like(b, a)).General([]int{1}, nil, []int{1}, nil) }
+
+// weightGradient is aᵀ·b, the gradient of a weight in its type, from activations and a gradient in theirs.
+func weightGradient(a, b, weight *Node) *Node {
+	dot := Dot(a, b)
+	if weight.DType() != a.DType() {
+		dot = dot.WithOutputDType(weight.DType())
+	}
+	return Reshape(dot.General([]int{0}, nil, []int{0}, nil), weight.Shape().Dimensions...)
+}
 
 // columnSum sums [rows, c] over its rows: [1, c].
 func columnSum(x *Node) *Node { return ReduceAndKeep(x, ReduceSum, 0) }
