@@ -95,8 +95,11 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 // clients is how many operations of a super network run at once: its branches keep two busy.
 const clients = 2
 
-// deviceName identifies processor and runtime, for choices that hold on them alone.
+// deviceName identifies processor or GPU, and runtime, for choices that hold on them alone.
 func deviceName(b backends.Backend) string {
+	if b.OnGPU() {
+		return fmt.Sprintf("%s, %s %s %s", b.DeviceDescription(0), b.Name, b.Version, b.Plugin)
+	}
 	return fmt.Sprintf("%s, %d processors, %s %s %s", devices.Host().Model, runtime.NumCPU(), b.Name, b.Version, b.Plugin)
 }
 

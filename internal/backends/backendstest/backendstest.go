@@ -2,6 +2,7 @@
 package backendstest
 
 import (
+	"cmp"
 	"os"
 	"testing"
 
@@ -11,6 +12,10 @@ import (
 // Require is the environment variable that, when not empty, makes a missing XLA plugin a failure instead of a skipped
 // test.
 const Require = "DENSENAS_REQUIRE_XLA"
+
+// Spec is the environment variable that names another backend, such as xla:cuda, for the tests that run on XLA. Tests that need more
+// devices than it has are skipped.
+const Spec = "DENSENAS_TEST_XLA"
 
 // Each runs f as a subtest on the pure-Go backend and on XLA. Where XLA has no plugin its subtest is skipped, saying
 // how to get one, or fails if [Require] is set. The backend is closed after the subtest.
@@ -34,13 +39,14 @@ func XLA(t testing.TB) backends.Backend {
 
 func xla(t testing.TB, o backends.Options) backends.Backend {
 	t.Helper()
-	if err := backends.Check(backends.XLA, backends.Options{}); err != nil {
+	spec := cmp.Or(os.Getenv(Spec), backends.XLA)
+	if err := backends.Check(spec, backends.Options{}); err != nil {
 		if os.Getenv(Require) != "" {
 			t.Fatalf("%s is set: %v", Require, err)
 		}
 		t.Skipf("no XLA here: %v", err)
 	}
-	return open(t, backends.XLA, o)
+	return open(t, spec, o)
 }
 
 // Devices opens XLA with so many virtual devices on the CPU until the end of the test, or skips it as [Each] does.
@@ -52,6 +58,9 @@ func Devices(t testing.TB, n int) backends.Backend {
 func open(t testing.TB, spec string, o backends.Options) backends.Backend {
 	t.Helper()
 	backend, err := backends.OpenWith(spec, o)
+	if err != nil && o.Devices > 1 && os.Getenv(Spec) != "" {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
