@@ -171,8 +171,12 @@ func lutFit(f *lut.Fit) tables.Table {
 		}
 		out.Rows = append(out.Rows, []string{term.Pattern, fmt.Sprintf("%.4f", term.Scale)})
 	}
+	operations := "Σ scale · (op − empty call)"
+	if f.OperationMS > 0 {
+		operations = fmt.Sprintf("Σ (%s ms + scale · (op − empty call))", newMilliseconds(f.OperationMS).of(f.OperationMS))
+	}
 	out.Notes = append([]string{
-		fmt.Sprintf("network = %s ms + Σ (%s ms + scale · (op − empty call)), fitted on %d networks", newMilliseconds(max(f.OffsetMS, 1e-3)).of(f.OffsetMS), newMilliseconds(max(f.OperationMS, 1e-3)).of(f.OperationMS), f.Networks),
+		fmt.Sprintf("network = %s ms + %s, fitted on %d networks", newMilliseconds(max(f.OffsetMS, 1e-3)).of(f.OffsetMS), operations, f.Networks),
 		"the scale is that of the first pattern that matches the op's key",
 	}, out.Notes...)
 	return out
