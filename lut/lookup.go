@@ -160,6 +160,7 @@ type part struct {
 	Estimate
 	entry string // tells the entries of a table apart
 	scale float64
+	added float64 // ms, beside what is scaled
 }
 
 func (t *Table) part(key string, at *Position, raw Estimate) part {
@@ -169,15 +170,21 @@ func (t *Table) part(key string, at *Position, raw Estimate) part {
 	}
 	if t.Verification != nil {
 		p.scale = t.Verification.Fit.scale(key)
+		if !strings.HasPrefix(key, skipPrefix) {
+			p.added = t.Verification.Fit.OperationMS
+		}
 	}
 	return p
 }
+
+// skipPrefix begins the keys of skips, which are no op of a network.
+const skipPrefix = string(space.Skip) + "_"
 
 // sum adds measured times, each less a call.
 func (t *Table) sum(parts []part) Estimate {
 	var out Estimate
 	for _, p := range parts {
-		out.MS += p.scale * (p.MS - t.CallMS)
+		out.MS += p.scale*(p.MS-t.CallMS) + p.added
 	}
 	below, above, unknown := t.spread(parts, Estimate{})
 	return Estimate{MS: max(0, out.MS), LowMS: max(0, out.MS-below), HighMS: max(0, out.MS+above), IntervalUnknown: unknown}

@@ -26,12 +26,14 @@ type Verification struct {
 	NoiseShare float64 `json:"noise_share"`
 }
 
-// Fit says how entries combine to a network's latency: offset + Σ scale · (entry − call), the scale being that of the first
-// term whose pattern matches the op's key.
+// Fit says how entries combine to a network's latency: offset + Σ (operation + scale · (entry − call)), the scale being that of the
+// first term whose pattern matches the op's key.
 type Fit struct {
 	Networks int     `json:"networks"` // that it was fitted on
-	OffsetMS float64 `json:"offset_ms"`
-	Terms    []Term  `json:"terms"`
+	OffsetMS float64 `json:"offset_ms"` // of a network
+	// OperationMS is what each op takes in a network beside its scaled entry, skips excepted: alone it finds its weights in the caches.
+	OperationMS float64 `json:"operation_ms,omitempty"`
+	Terms       []Term  `json:"terms"`
 	// ResidualShare bounds how far 95 % of networks that the fit has not seen lie from their predictions, relative to those;
 	// estimated by cross-validation within the networks that the fit was made on.
 	ResidualShare float64 `json:"residual_share"`
@@ -100,6 +102,9 @@ func (f *Fit) check() error {
 	}
 	if !(f.OffsetMS >= 0 && f.OffsetMS <= maxMS) {
 		return fmt.Errorf("offset_ms is %g, allowed is 0 to %g", f.OffsetMS, maxMS)
+	}
+	if !(f.OperationMS >= 0 && f.OperationMS <= maxMS) {
+		return fmt.Errorf("operation_ms is %g, allowed is 0 to %g", f.OperationMS, maxMS)
 	}
 	if !(f.ResidualShare >= 0 && f.ResidualShare <= maxScale) {
 		return fmt.Errorf("residual_share is %g, allowed is 0 to %d", f.ResidualShare, maxScale)

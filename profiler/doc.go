@@ -8,12 +8,13 @@
 // How it measures. Operations are handled in groups, whose executables are in memory together: a whole plan, where all of it can have
 // a turn within two seconds. They are warmed up in turns for a while, and until the times of each stay flat. Then come rounds
 // (interleave.go), of eight operations each: every operation that is not done takes a turn, in a new random order, before one takes
-// another, so that a drift of the machine hits all alike. A turn is one untimed lap and a few timed ones; a lap repeats a short
-// operation until it lasts about a millisecond (timer.go). The empty call, a graph of next to no work, takes part in every round.
+// another, so that a drift of the machine hits all alike. A turn is a part of a lap, untimed, and two laps; a lap repeats a short
+// operation until it lasts about a millisecond (timer.go). The empty call, a graph of next to no work, takes turns like an operation.
 //
 // When it stops (stopping.go). The unit of the interval is the median of a round. The 95 % interval of their median is looked
 // at after 10, 20, 40, … rounds and never in between: so it holds the true median about as often as it says, whenever it is
-// narrow enough to stop (93 to 98 %, by simulation). An operation whose time is used up is kept and flagged noisy.
+// narrow enough to stop (93 to 98 %, by simulation). An operation whose time is used up, or will be before that, is kept and flagged
+// noisy.
 //
 // What is corrected, and what does not count (sentinel.go). One operation of the plan, the sentinel, runs at both ends of every
 // round, and within it between turns, of which several may pass where they are short. A neighbour on the same core comes and goes

@@ -13,6 +13,7 @@ import (
 // whole is a measured network with what its operations add up to.
 type whole struct {
 	partsMS    []float64 // by group: the sums of entries less a call each
+	operations int
 	measuredMS float64
 }
 
@@ -58,32 +59,32 @@ const maxResidual = 100
 // folds of the cross-validation.
 const folds = 5
 
-// fit finds, for each group, the scale by which its entries add up to the networks' latencies, and what is the same in all. It
-// minimises the squared relative errors and a penalty on scales that differ from the common one. Of the penalties that
-// cross-validation cannot tell from the best, by one standard error, it takes the largest: a few noisy networks are no reason
-// for scales that differ. Neither scales nor offset are below 0.
+// fit finds, for each group, the scale by which its entries add up to the networks' latencies, what each operation takes beside that,
+// and what is the same in all. It minimises the squared relative errors and a penalty on scales that differ from the common one.
+// Of the penalties that cross-validation cannot tell from the best, by one standard error, it takes the largest: a few noisy
+// networks are no reason for scales that differ. None of all these is below 0.
 func fit(patterns []string, networks []whole) lut.Fit {
 	trials := make([][]float64, len(penalties))
-	best, margin := math.Inf(1), 0.0
+	lowest, margin := math.Inf(1), 0.0
 	for i, candidate := range penalties {
 		trials[i] = crossValidate(networks, candidate)
-		if mean, deviation := meanSquare(trials[i]); mean < best {
-			best, margin = mean, deviation
+		if mean, deviation := meanSquare(trials[i]); mean < lowest {
+			lowest, margin = mean, deviation
 		}
 	}
 	penalty, residuals := penalties[0], trials[0]
 	for i, candidate := range penalties {
-		if mean, _ := meanSquare(trials[i]); mean <= best+margin {
+		if mean, _ := meanSquare(trials[i]); mean <= lowest+margin {
 			penalty, residuals = candidate, trials[i]
 		}
 	}
-	scales, offset, common := solve(networks, penalty)
-	f := lut.Fit{Networks: len(networks), OffsetMS: offset, ResidualShare: bound(residuals)}
+	best := solve(networks, penalty)
+	f := lut.Fit{Networks: len(networks), OffsetMS: best.offsetMS, OperationMS: best.operationMS, ResidualShare: bound(residuals)}
 	for g, pattern := range patterns {
-		f.Terms = append(f.Terms, lut.Term{Pattern: pattern, Scale: scales[g]})
+		f.Terms = append(f.Terms, lut.Term{Pattern: pattern, Scale: best.scales[g]})
 	}
 	// An operation at a resolution that no network had.
-	f.Terms = append(f.Terms, lut.Term{Pattern: "*", Scale: common})
+	f.Terms = append(f.Terms, lut.Term{Pattern: "*", Scale: best.common})
 	return f
 }
 
@@ -114,18 +115,25 @@ func crossValidate(networks []whole, penalty float64) []float64 {
 		if len(rest) == 0 {
 			continue
 		}
-		scales, offset, _ := solve(rest, penalty)
+		c := solve(rest, penalty)
 		for _, n := range held {
-			errs = append(errs, n.predict(scales, offset)/n.measuredMS-1)
+			errs = append(errs, c.predict(n)/n.measuredMS-1)
 		}
 	}
 	return errs
 }
 
-func (n whole) predict(scales []float64, offset float64) float64 {
-	ms := offset
+// combination is how parts add up.
+type combination struct {
+	scales                []float64 // by group
+	operationMS, offsetMS float64
+	common                float64 // scale of all groups, where there is one only
+}
+
+func (c combination) predict(n whole) float64 {
+	ms := c.offsetMS + c.operationMS*float64(n.operations)
 	for g, part := range n.partsMS {
-		ms += scales[g] * part
+		ms += c.scales[g] * part
 	}
 	return ms
 }
@@ -146,55 +154,57 @@ func bound(residuals []float64) float64 {
 	return sizes[min(at, len(sizes))-1]
 }
 
-// solve minimises over scales s and offset b, none below 0,
+// solve minimises over scales s, a time o for each operation and an offset b, none below 0,
 //
-//	Σ over networks (Σ s·part/measured + b/measured − 1)² + penalty · n · Σ over groups share² · (s − common)²
+//	Σ over networks (Σ s·part/measured + o·operations/measured + b/measured − 1)² + penalty · n · Σ over groups share² · (s − common)²
 //
-// where common is the one scale that fits best alone, and share a group's mean part of the latency, so that the penalty weighs
-// groups by what their scales can do. It goes through the unknowns one by one: the function is convex and smooth, and each has
-// a closed form.
-func solve(networks []whole, penalty float64) (scales []float64, offset, common float64) {
+// where common is the scale of the best combination with one scale for all groups, and share a group's mean part of the latency, so
+// that the penalty weighs groups by what their scales can do.
+func solve(networks []whole, penalty float64) combination {
 	n := float64(len(networks))
 	size := len(networks[0].partsMS)
-	rows := make([][]float64, len(networks)) // parts and offset, relative
 	shares := make([]float64, size)
-	var xy, xx float64
+	rows, together := make([][]float64, len(networks)), make([][]float64, len(networks)) // relative: parts, or their sum; operations; offset
 	for i, network := range networks {
-		rows[i] = make([]float64, size+1)
 		sum := 0.0
 		for g, part := range network.partsMS {
-			rows[i][g] = part / network.measuredMS
-			sum += rows[i][g]
-			shares[g] += rows[i][g] / n
+			relative := part / network.measuredMS
+			rows[i] = append(rows[i], relative)
+			sum += relative
+			shares[g] += relative / n
 		}
-		rows[i][size] = 1 / network.measuredMS
-		xy += sum
-		xx += sum * sum
+		rest := []float64{float64(network.operations) / network.measuredMS, 1 / network.measuredMS}
+		rows[i], together[i] = append(rows[i], rest...), append([]float64{sum}, rest...)
 	}
-	common = xy / max(xx, math.SmallestNonzeroFloat64)
-	unknowns := make([]float64, size+1)
+	start := minimise(together, []float64{1, 0, 0}, make([]float64, 3))
+	unknowns, weights := make([]float64, size+2), make([]float64, size+2)
 	for g := range size {
-		unknowns[g] = common
+		unknowns[g], weights[g] = start[0], penalty*n*shares[g]*shares[g]
 	}
-	errs := make([]float64, len(networks))
+	copy(unknowns[size:], start[1:])
+	unknowns = minimise(rows, unknowns, weights)
+	return combination{scales: unknowns[:size], operationMS: unknowns[size], offsetMS: unknowns[size+1], common: start[0]}
+}
+
+// minimise minimises Σ over rows (row · unknowns − 1)² + Σ weight · (unknown − start)² over unknowns that are not below 0. It goes
+// through them one by one: the function is convex and smooth, and each has a closed form.
+func minimise(rows [][]float64, start, weights []float64) []float64 {
+	n := float64(len(rows))
+	unknowns := slices.Clone(start)
+	errs := make([]float64, len(rows))
 	for i, row := range rows {
 		errs[i] = -1
-		for g, x := range row {
-			errs[i] += unknowns[g] * x
+		for k, x := range row {
+			errs[i] += unknowns[k] * x
 		}
 	}
 	for range 20_000 {
 		moved := 0.0
 		for k := range unknowns {
-			var gradient, curvature float64
+			gradient, curvature := weights[k]*(unknowns[k]-start[k]), weights[k]
 			for i, row := range rows {
 				gradient += row[k] * errs[i]
 				curvature += row[k] * row[k]
-			}
-			if k < size {
-				p := penalty * n * shares[k] * shares[k]
-				gradient += p * (unknowns[k] - common)
-				curvature += p
 			}
 			if curvature == 0 {
 				continue
@@ -211,5 +221,5 @@ func solve(networks []whole, penalty float64) (scales []float64, offset, common 
 			break
 		}
 	}
-	return unknowns[:size], unknowns[size], common
+	return unknowns
 }

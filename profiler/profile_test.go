@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,6 +167,41 @@ func TestNoisyOperationsAreFlagged(t *testing.T) {
 	}
 	if m := j.Log.Measurements()[0]; !m.Noisy || m.Summary.Rounds < minInterval || m.Summary.Rounds > 60 || m.HighMS <= m.LowMS {
 		t.Errorf("%+v: want it noisy, after about %v", m, p.Limit)
+	}
+}
+
+// What a long group has measured so far is saved now and then, and what is saved of an operation adds up to what one that goes
+// on knows of it.
+func TestLongGroupsAreSavedInBetween(t *testing.T) {
+	r, ops := fake(20, 0.05)
+	for op := range r.base {
+		r.base[op] = 20 * time.Millisecond
+	}
+	var saved Log
+	partial, last := 0, time.Duration(0)
+	j := job(ops)
+	p := DefaultPolicy()
+	p.Limit = 10 * time.Second
+	save := func(record Record) error {
+		if record.Partial {
+			if partial++; r.now-last < keepEvery && r.now != last {
+				t.Errorf("saved at %v and at %v", last, r.now)
+			}
+			last = r.now
+		}
+		return saved.Add(record)
+	}
+	if err := Profile(t.Context(), r, j, p, Observer{Save: save, pause: r.pause, now: r.clock}); err != nil {
+		t.Fatal(err)
+	}
+	if partial < len(ops) || saved.Partial() > 0 {
+		t.Errorf("%d saved in between, %d operations not complete", partial, saved.Partial())
+	}
+	want, got := j.Log.Measurements(), saved.Measurements()
+	if len(want) != len(ops) || !slices.EqualFunc(want, got, func(a, b Measurement) bool {
+		return a.Summary == b.Summary && a.Op == b.Op && reflect.DeepEqual(a.Rounds, b.Rounds)
+	}) {
+		t.Errorf("saved %+v, measured %+v", got, want)
 	}
 }
 

@@ -41,8 +41,9 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 				r.base[op] *= 30
 			}
 			r.load = busy(first)
-			j := job(ops)
-			if err := Profile(t.Context(), r, j, DefaultPolicy(), Observer{pause: r.pause, now: r.clock}); err != nil {
+			j, long := job(ops), DefaultPolicy()
+			long.Limit = time.Second
+			if err := Profile(t.Context(), r, j, long, Observer{pause: r.pause, now: r.clock}); err != nil {
 				t.Fatal(err)
 			}
 			sentinel := j.Log.describeSentinel(ops[0].Key())

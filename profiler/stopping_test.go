@@ -45,6 +45,9 @@ func TestStop(t *testing.T) {
 		{"wide when the time is up", wide[:20], p.Limit, true, true},
 		{"precise when the time is up", same[:8], p.Limit, true, false},
 		{"too few for an interval when the time is up", same[:5], p.Limit, false, false},
+		{"wide at a look, and would be when the time is up", wide[:40], p.Limit / 10, true, true},
+		{"that, between looks", wide[:41], p.Limit / 10, false, false},
+		{"wide at a look, with time enough", wide[:40], p.Limit / 10_000, false, false},
 		{"wide at the last round", wide[:1280], 0, true, true},
 	} {
 		if done, noisy := stop(c.medians, c.spent, p); done != c.done || noisy != c.noisy {

@@ -257,7 +257,7 @@ func Verify(t *lut.Table, s *space.Space, wholes []Whole, seed uint64) (*lut.Ver
 		if err != nil {
 			return nil, err
 		}
-		fitted = append(fitted, whole{sums, w.MedianMS})
+		fitted = append(fitted, whole{sums, len(w.Network.Ops()), w.MedianMS})
 	}
 	r.Shuffle(len(fitted), func(i, k int) { fitted[i], fitted[k] = fitted[k], fitted[i] }) // folds should not follow the latency
 	v := &lut.Verification{Space: s.Name, Resolution: s.Resolution, Seed: int64(seed), Fit: fit(patterns, fitted), NoiseShare: noise}

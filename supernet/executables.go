@@ -15,6 +15,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/support/exceptions"
 
+	"densenas/supernet/mesh"
 	"densenas/supernet/space"
 )
 
@@ -176,6 +177,9 @@ func (e *executables) compile(key Executable) (code compute.Executable, bytes in
 		p := e.program(key)
 		b := &capture{Backend: e.backend(key)}
 		g := NewGraph(b, key.String())
+		if err := mesh.Join(g, e.backend(key)); err != nil {
+			panic(err)
+		}
 		in := make([]*Node, len(p.inputs))
 		for i, shape := range p.inputs {
 			in[i] = Parameter(g, fmt.Sprintf("in%d", i), shape)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	transfer "densenas/internal/device"
@@ -30,12 +31,22 @@ type Options struct {
 	// Clients are further clients of the runtime on the same host, if any: each runs an executable at a time, all at once.
 	// Every operation belongs to one of them.
 	Clients []compute.Backend
+	// Devices of the backend share every batch, the first so many: each computes on its part, with weights of its own that are
+	// kept the same; gradients are summed on the devices. Below 2, the first alone. The batch must be a multiple.
+	Devices int
+	// SynchronisedNorm computes the statistics of batch norm over the whole batch, where several devices share it, instead of over
+	// the share of each.
+	SynchronisedNorm bool
+	// DType is the type of numbers of activations and of the operands of products, Float32 (the default) or BFloat16. Weights,
+	// statistics and sums are float32 always.
+	DType dtypes.DType
 }
 
 // Network is the super network of a space on one device of a backend.
 type Network struct {
 	space       *space.Space
 	options     Options
+	activations dtypes.DType
 	devices     []device
 	lanes       map[space.Op]int
 	executables *executables
@@ -58,14 +69,22 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	if o.Lowering == nil {
 		o.Lowering = func(space.Op) op.Lowering { return op.Taps }
 	}
+	b, err := o.join(b)
+	if err != nil {
+		return nil, err
+	}
+	activations, err := o.activationsType()
+	if err != nil {
+		return nil, err
+	}
 	n := &Network{
-		space: s, options: o,
+		space: s, options: o, activations: activations,
 		stem:       &weights{name: "stem", op: s.StemOp()},
 		first:      &weights{name: "first", op: s.FirstOp()},
 		classifier: &weights{name: "classifier", op: s.ClassifierOp()},
 	}
 	for _, b := range append([]compute.Backend{b}, o.Clients...) {
-		n.devices = append(n.devices, device{backend: b, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
+		n.devices = append(n.devices, device{backend: b, dtype: activations, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
 	}
 	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.client(key.Op)].backend })
 	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {

@@ -40,9 +40,9 @@ func (n *Network) program(key Executable) program {
 	case key.Op.Kind == space.Classifier:
 		return n.classifierProgram(key)
 	case key.Role == Sum:
-		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{Add(in[0], in[1])} }}
-		dims := []int{n.options.Batch, o.Resolution, o.Resolution, o.In}
-		p.floats(dims, dims)
+		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{n.narrow(Add(wide(in[0]), wide(in[1])))} }}
+		dims := []int{n.share(), o.Resolution, o.Resolution, o.In}
+		n.maps(&p, dims, dims)
 		return p
 	case key.Role == Forward || key.Role == Evaluate:
 		return n.forwardProgram(key)
@@ -54,14 +54,16 @@ func (n *Network) program(key Executable) program {
 // forwardProgram takes input, accumulator, factor and parameters, and returns accumulator + factor · op(input) and, for
 // [Forward], what the backward needs.
 func (n *Network) forwardProgram(key Executable) program {
-	o, batch, r := key.Op, n.options.Batch, key.Op.OutResolution()
+	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, nil)
+	n.input(&p, o)
+	n.maps(&p, []int{batch, r, r, o.Out})
+	p.floats(nil)
 	p.floats(parameterDims(o)...)
-	form := op.Form{Lowering: n.options.Lowering(o)}
+	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
-		y, saved := op.Forward(o, form, in[0], in[3:])
-		y = Add(in[1], Mul(in[2], y))
+		y, saved := op.Forward(o, form, n.narrow(in[0]), in[3:])
+		y = n.narrow(Add(wide(in[1]), Mul(in[2], wide(y))))
 		if key.Role == Evaluate {
 			return []*Node{y}
 		}
@@ -74,37 +76,39 @@ func (n *Network) forwardProgram(key Executable) program {
 // forward kept; a weight step's takes velocities and running statistics too. It returns accumulator + gradient of the
 // input, and the new statistics, parameters and velocities or, in an architecture step, the inner product.
 func (n *Network) backwardProgram(key Executable) program {
-	o, batch, r := key.Op, n.options.Batch, key.Op.OutResolution()
+	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In}, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In}, nil, nil)
+	n.input(&p, o)
+	n.maps(&p, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In})
+	p.floats(nil, nil)
 	params, saved := parameterDims(o), op.SavedDims(o, batch)
 	p.floats(params...)
-	p.floats(saved...)
+	n.saved(&p, saved)
 	count, kept := len(params), len(saved)
 	updates := key.Role == WeightBackward && count > 0
 	if updates {
 		p.floats(params...)
 		p.floats([]int{1, op.StatisticsSize(o)})
 	}
-	form, options := op.Form{Lowering: n.options.Lowering(o)}, n.options
+	form, options := n.form(o), n.options
 	p.build = func(in []*Node) []*Node {
-		x, g, accumulator, factor, rate := in[0], in[1], in[2], in[3], in[4]
+		x, g, accumulator, factor, rate := n.narrow(in[0]), wide(in[1]), in[2], in[3], in[4]
 		params, saved := in[5:5+count], in[5+count:5+count+kept]
 		dx, grads := op.Backward(o, form, x, Mul(g, factor), params, saved)
 		if dx == nil {
 			dx = accumulator // a stem: nothing learns from its input's gradient
 		} else {
-			dx = Add(accumulator, dx)
+			dx = n.narrow(Add(wide(accumulator), wide(dx)))
 		}
 		if key.Role == ArchitectureBackward {
-			return []*Node{dx, ReduceAllSum(Mul(g, op.Output(o, form, x, params, saved)))}
+			return append([]*Node{dx}, op.Total(ReduceAllSum(Mul(g, wide(op.Output(o, form, x, params, saved)))))...)
 		}
 		if !updates {
 			return []*Node{dx}
 		}
 		rest := in[5+count+kept:]
-		running := op.UpdateStatistics(o, rest[count], op.Statistics(o, saved), options.Batch, options.NormMomentum)
-		return append([]*Node{dx, running}, update(params, rest[:count], grads, rate, options.Momentum, options.WeightDecay)...)
+		running := n.moveStatistics(o, rest[count], op.Statistics(o, saved))
+		return append([]*Node{dx, running}, update(params, rest[:count], op.Total(grads...), rate, options.Momentum, options.WeightDecay)...)
 	}
 	return p
 }
@@ -113,9 +117,9 @@ func (n *Network) backwardProgram(key Executable) program {
 // returns loss, number of correct answers and, but for [Evaluate], the gradient of the features, and the new parameters
 // and velocities.
 func (n *Network) classifierProgram(key Executable) program {
-	o, batch := key.Op, n.options.Batch
+	o, batch := key.Op, n.share()
 	var p program
-	p.floats([]int{batch, o.Resolution, o.Resolution, o.In})
+	n.input(&p, o)
 	p.layout(dtypes.Int32, batch)
 	p.floats([]int{batch}, nil)
 	params := parameterDims(o)
@@ -136,7 +140,7 @@ func (n *Network) classifierProgram(key Executable) program {
 		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
 		result = append(result, dx)
 		if key.Role == WeightBackward {
-			result = append(result, update(params, in[4+count:], grads, rate, momentum, decay)...)
+			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decay)...)
 		}
 		return result
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	transfer "densenas/internal/device"
+	"densenas/supernet/mesh"
 	"densenas/supernet/space"
 )
 
@@ -88,20 +89,20 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 			result, products = Result{}, nil
 		}
 	}()
-	image, err := transfer.Upload(n.devices[n.stem.client].backend, b.Images, size, s.Resolution, s.Resolution, s.Channels)
+	image, err := mesh.Share(n.devices[n.stem.client].backend, b.Images, size, s.Resolution, s.Resolution, s.Channels)
 	if err != nil {
 		return Result{}, nil, err
 	}
 	if err := p.forward(valueOf(n.stem.client, image)); err != nil {
 		return Result{}, nil, err
 	}
-	labels, err := transfer.Upload(n.devices[n.classifier.client].backend, b.Labels, size)
+	labels, err := mesh.Share(n.devices[n.classifier.client].backend, b.Labels, size)
 	if err != nil {
 		return Result{}, nil, err
 	}
 	truth := valueOf(n.classifier.client, labels)
 	defer truth.release()
-	masked, err := transfer.Upload(n.devices[n.classifier.client].backend, b.Mask(), size)
+	masked, err := mesh.Share(n.devices[n.classifier.client].backend, b.Mask(), size)
 	if err != nil {
 		return Result{}, nil, err
 	}
@@ -299,7 +300,7 @@ func (p *pass) run(t *taken, w *weights, x, accumulator *value, factor float64) 
 	var err error
 	if accumulator == nil {
 		r := o.OutResolution()
-		if accumulator, err = p.zero(w.client, n.options.Batch, r, r, o.Out); err != nil {
+		if accumulator, err = p.zero(w.client, n.share(), r, r, o.Out); err != nil {
 			return nil, err
 		}
 	}
@@ -468,7 +469,7 @@ func (p *pass) backOp(t *taken, g *value, accumulator **value, product *float64)
 	*accumulator = nil
 	var err error
 	if before == nil {
-		if before, err = p.zero(w.client, n.options.Batch, o.Resolution, o.Resolution, o.In); err != nil {
+		if before, err = p.zero(w.client, n.share(), o.Resolution, o.Resolution, o.In); err != nil {
 			return err
 		}
 	}

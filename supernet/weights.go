@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	transfer "densenas/internal/device"
@@ -27,16 +28,17 @@ type weights struct {
 type device struct {
 	backend compute.Backend
 	slot    *slots
+	dtype   dtypes.DType // of activations
 	zeros   map[string]*tensors.Tensor
 }
 
-// zero returns a shared tensor of zeros, never written and never freed by a step.
+// zero returns a shared tensor of zeros of activations, never written and never freed by a step.
 func (d device) zero(dims ...int) (*tensors.Tensor, error) {
 	key := fmt.Sprint(dims)
 	if t := d.zeros[key]; t != nil {
 		return t, nil
 	}
-	t, err := transfer.Zeros(d.backend, dims...)
+	t, err := zeros(d.backend, d.dtype, dims...)
 	if err == nil {
 		d.zeros[key] = t
 	}

@@ -336,7 +336,7 @@ func verifyTables(v *lut.Verification) []tables.Table {
 		Header:     []string{"operations", "scale"},
 		RightAlign: []bool{false, true},
 		Notes: []string{
-			fmt.Sprintf("a network: %.4g ms, and each entry less an empty call, by its scale", v.Fit.OffsetMS),
+			fmt.Sprintf("a network: %.4g ms, and for each operation %.4g ms and its entry less an empty call, by its scale", v.Fit.OffsetMS, v.Fit.OperationMS),
 			fmt.Sprintf("95 %% of predictions are off by at most %s, by cross-validation", percent(v.Fit.ResidualShare)),
 		},
 	}

@@ -91,7 +91,7 @@ func lutSettings(t *lut.Table, identity string) tables.Table {
 	row("device", d.Model, count(d.Cores, "core", "cores"), count(d.LogicalCPUs, "logical", "logical"),
 		count(d.MaxMHz, "MHz", "MHz"), count(d.MemoryMB, "MB", "MB"))
 	row("system", d.OperatingSystem, d.Kernel, d.Architecture, d.Governor)
-	row("runtime", t.Runtime.Name, t.Runtime.Version, t.Runtime.Plugin, count(t.Threads, "thread", "threads"))
+	row("runtime", t.Runtime.Name, t.Runtime.Version, t.Runtime.Plugin, count(t.Threads, "thread", "threads"), onProcessors(t))
 	row("measured for", "batch "+strconv.Itoa(t.Batch), "input "+joinInts(t.Resolutions), t.DType, t.Layout, caches(t))
 	if t.CallMS > 0 {
 		ms := newMilliseconds(t.CallMS)
@@ -115,6 +115,14 @@ func lutSettings(t *lut.Table, identity string) tables.Table {
 		row(unverified, "not held against whole networks")
 	}
 	return out
+}
+
+// onProcessors says to which processors threads were bound; empty where they were not.
+func onProcessors(t *lut.Table) string {
+	if len(t.Processors) == 0 {
+		return ""
+	}
+	return "on processors " + joinInts(t.Processors)
 }
 
 // caches says what they held when an op was called; empty where the table does not say.
@@ -163,8 +171,12 @@ func lutFit(f *lut.Fit) tables.Table {
 		}
 		out.Rows = append(out.Rows, []string{term.Pattern, fmt.Sprintf("%.4f", term.Scale)})
 	}
+	operations := "Σ scale · (op − empty call)"
+	if f.OperationMS > 0 {
+		operations = fmt.Sprintf("Σ (%s ms + scale · (op − empty call))", newMilliseconds(f.OperationMS).of(f.OperationMS))
+	}
 	out.Notes = append([]string{
-		fmt.Sprintf("network = %s ms + Σ scale · (op − empty call), fitted on %d networks", newMilliseconds(max(f.OffsetMS, 1e-3)).of(f.OffsetMS), f.Networks),
+		fmt.Sprintf("network = %s ms + %s, fitted on %d networks", newMilliseconds(max(f.OffsetMS, 1e-3)).of(f.OffsetMS), operations, f.Networks),
 		"the scale is that of the first pattern that matches the op's key",
 	}, out.Notes...)
 	return out

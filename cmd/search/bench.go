@@ -19,6 +19,7 @@ import (
 	"densenas/internal/progress"
 	"densenas/internal/tables"
 	"densenas/search"
+	"densenas/search/rundir"
 	"densenas/supernet"
 	"densenas/supernet/lowering"
 	"densenas/supernet/space"
@@ -34,6 +35,8 @@ type benchOptions struct {
 	FixedPath  bool
 	Backend    string
 	Threads    int
+	Sharing    sharing
+	DTypes     []string
 	Profile    bool
 	Format     tables.Format
 }
@@ -47,6 +50,8 @@ func (o *benchOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.FixedPath, "fixed-path", false, "sample the same operations at every step, and compile only those")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	f.IntVar(&o.Threads, "threads", 0, "threads that execute operations; 0 for no limit")
+	o.Sharing.AddFlags(f)
+	f.StringSliceVar(&o.DTypes, "dtype", []string{rundir.F32}, dtypeUsage+"; f32,bf16 times one after the other")
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, next to the floors of arithmetic and memory traffic")
 	f.Var(&o.Format, "format", tables.FormatUsage)
 }
@@ -59,6 +64,14 @@ func (o *benchOptions) Validate() error {
 		if number.value < 1 {
 			return exit.BadInput("%s is %d, give at least 1", number.flag, number.value)
 		}
+	}
+	for _, name := range o.DTypes {
+		if _, err := activationsType(name); err != nil {
+			return err
+		}
+	}
+	if len(o.DTypes) == 0 {
+		return exit.BadInput("--dtype names none, give f32, bf16, or f32,bf16")
 	}
 	if o.Classes > space.MaxClasses {
 		return exit.BadInput("--classes is %d, give at most %d", o.Classes, space.MaxClasses)
@@ -75,7 +88,8 @@ func newBenchCommand() *cobra.Command {
 may sample. Memory is the process's highest proportional set size during the timed steps, where the system tells.`,
 		Example: `  search bench
   search bench --space mbv2 --resolution 128 --batch 16 --format json
-  search bench --fixed-path --profile`,
+  search bench --fixed-path --profile
+  search bench --backend xla:cuda --dtype f32,bf16`,
 		Args: command.Arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
@@ -92,6 +106,8 @@ may sample. Memory is the process's highest proportional set size during the tim
 type benchResult struct {
 	Backend        string      `json:"backend"`
 	Clients        int         `json:"clients"`
+	Devices        int         `json:"devices"`
+	DType          string      `json:"dtype"`
 	ParametersM    float64     `json:"parameters_m"`
 	WeightStep     benchTimes  `json:"weight_step_s"`
 	ArchStep       benchTimes  `json:"arch_step_s"`
@@ -118,40 +134,63 @@ func (o *benchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		return exit.BadInput("--resolution: %w", err)
 	}
 	s = s.WithClasses(o.Classes)
-	b, err := backends.OpenWith(o.Backend, backends.Options{Training: true, Threads: o.Threads, Clients: clients})
+	b, err := backends.OpenWith(o.Backend, backends.Options{Training: true, Threads: o.Threads, Clients: clients, Devices: o.Sharing.Devices})
 	if err != nil {
 		return err
 	}
 	defer b.Finalize()
-	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch, Training: true, File: lowering.CacheFile()})
-	n, err := supernet.New(b.Backend, s, supernet.Options{
-		Batch: o.Batch, Seed: 1, Lowering: chooser.Choose, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1, Clients: b.More,
-	})
+	var ts []tables.Table
+	var results []benchResult
+	for _, name := range o.DTypes {
+		result, more, err := o.measure(ctx, b, s, name, stderr)
+		if err != nil {
+			return err
+		}
+		results, ts = append(results, result), append(ts, more...)
+	}
+	if len(results) == 1 {
+		return tables.Write(stdout, o.Format, ts, results[0])
+	}
+	return tables.Write(stdout, o.Format, ts, results)
+}
+
+// measure times a super network with one type of activations.
+func (o *benchOptions) measure(ctx context.Context, b backends.Backend, s *space.Space, name string, stderr io.Writer) (result benchResult, ts []tables.Table, err error) {
+	dtype, err := activationsType(name)
 	if err != nil {
-		return err
+		return result, nil, err
+	}
+	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch / b.Devices, DType: dtype, Training: true, File: lowering.CacheFile()})
+	options := supernet.Options{Batch: o.Batch, Seed: 1, Lowering: chooser.Choose, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1, DType: dtype}
+	if err := o.Sharing.apply(&options, b); err != nil {
+		return result, nil, err
+	}
+	n, err := supernet.New(b.Backend, s, options)
+	if err != nil {
+		return result, nil, err
 	}
 	defer n.Finalize()
 	bench := bench{benchOptions: o, space: s, network: n, random: rand.New(rand.NewPCG(1, 1)), batch: randomBatch(s, o.Batch)}
-	result := benchResult{Backend: b.Name + " " + b.Version, Clients: 1 + len(b.More), ParametersM: float64(s.Weights()) / 1e6}
+	result = benchResult{Backend: b.Name + " " + b.Version, Clients: 1 + len(b.More), Devices: b.Devices, DType: name, ParametersM: float64(s.Weights()) / 1e6}
 	if err := bench.compile(ctx, stderr, &result); err != nil {
-		return err
+		return result, nil, err
 	}
 	if err := chooser.Save(); err != nil {
 		fmt.Fprintf(stderr, "the choice of lowerings could not be kept for the next run: %v\n", err)
 	}
 	if err := bench.time(ctx, &result); err != nil {
-		return err
+		return result, nil, err
 	}
-	ts := []tables.Table{result.table()}
+	ts = append(ts, result.table())
 	if o.Profile {
 		f, err := measureFloors(b.Backend)
 		if err != nil {
-			return err
+			return result, nil, err
 		}
 		result.Floors, result.Profile = &f, bench.profile(f, chooser.Choose)
 		ts = append(ts, profileTable(result.Profile, f))
 	}
-	return tables.Write(stdout, o.Format, ts, result)
+	return result, ts, nil
 }
 
 func (r benchResult) table() tables.Table {
@@ -160,7 +199,10 @@ func (r benchResult) table() tables.Table {
 	if r.PeakRSSMB != nil {
 		memory = fmt.Sprintf("%.0f", *r.PeakRSSMB)
 	}
-	notes := []string{fmt.Sprintf("%s, %.2f M parameters", r.Backend, r.ParametersM)}
+	notes := []string{fmt.Sprintf("%s, activations %s, %.2f M parameters", r.Backend, r.DType, r.ParametersM)}
+	if r.Devices > 1 {
+		notes = append(notes, fmt.Sprintf("%d devices share each batch", r.Devices))
+	}
 	if r.FirstStep != nil {
 		notes = append(notes, fmt.Sprintf("the first weight step took %.0f s, compiling included", *r.FirstStep))
 	}

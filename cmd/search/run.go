@@ -45,6 +45,8 @@ type settings struct {
 	ArchEpoch     int
 	Seed          uint64
 	Backend       string
+	Sharing       sharing
+	DType         string
 	Output        string
 
 	flags *pflag.FlagSet
@@ -69,6 +71,8 @@ func (o *settings) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.Epochs, "epochs", 0, "length of a search (default: the configuration's)")
 	f.IntVar(&o.ArchEpoch, "architecture-epoch", 0, "epoch from which on the architecture is trained (default: the configuration's)")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
+	o.Sharing.AddFlags(f)
+	f.StringVar(&o.DType, "dtype", rundir.F32, dtypeUsage)
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
 }
 
@@ -111,6 +115,9 @@ func (o *settings) config(own func(*rundir.Config) error) (*rundir.Config, error
 		"architecture-epoch": func() { c.ArchitectureEpoch = o.ArchEpoch },
 		"seed":               func() { c.Seed = o.Seed },
 		"backend":            func() { c.Backend = o.Backend },
+		"devices":            func() { c.Devices = o.Sharing.Devices },
+		"dtype":              func() { c.DType = o.DType },
+		"sync-batch-norm":    func() { c.SyncBatchNorm = o.Sharing.SyncBatchNorm },
 	} {
 		if o.flags.Changed(flag) {
 			set()
@@ -290,6 +297,7 @@ func begin(ctx context.Context, config *rundir.Config, folder string, stderr io.
 		}
 		*identity, *verified = table.Identity(), table.Verified()
 	}
+	config.Devices = s.backend.Devices
 	s.lock, err = createFolder(folder, config, func() error { return s.save(folder) })
 	return s, err
 }

@@ -54,7 +54,7 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	}
 	// Before the images, which may take minutes.
 	var err error
-	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true, Clients: clients}); err != nil {
+	if s.backend, err = backends.OpenWith(c.Backend, backends.Options{Training: true, Clients: clients, Devices: c.Devices}); err != nil {
 		return nil, err
 	}
 	if err := s.openData(ctx); err != nil {
@@ -62,13 +62,21 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "backend: %s\n", s.backend.Why)
+	dtype, err := activationsType(c.DType)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
 	s.chooser = lowering.New(s.backend.Backend, lowering.Options{
-		Device: deviceName(s.backend), Batch: c.Batch, Training: true, File: lowering.CacheFile(),
+		Device: deviceName(s.backend), Batch: c.Batch / s.backend.Devices, DType: dtype, Training: true, File: lowering.CacheFile(),
 	})
-	s.network, err = supernet.New(s.backend.Backend, s.trained, supernet.Options{
+	o := supernet.Options{
 		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
-		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, Clients: s.backend.More,
-	})
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, DType: dtype,
+	}
+	if err = (sharing{c.Devices, c.SyncBatchNorm}).apply(&o, s.backend); err == nil {
+		s.network, err = supernet.New(s.backend.Backend, s.trained, o)
+	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -87,8 +95,11 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 // clients is how many operations of a super network run at once: its branches keep two busy.
 const clients = 2
 
-// deviceName identifies processor and runtime, for choices that hold on them alone.
+// deviceName identifies processor or GPU, and runtime, for choices that hold on them alone.
 func deviceName(b backends.Backend) string {
+	if b.OnGPU() {
+		return fmt.Sprintf("%s, %s %s %s", b.DeviceDescription(0), b.Name, b.Version, b.Plugin)
+	}
 	return fmt.Sprintf("%s, %d processors, %s %s %s", devices.Host().Model, runtime.NumCPU(), b.Name, b.Version, b.Plugin)
 }
 
@@ -185,8 +196,9 @@ func (s *session) identity() search.Identity {
 	for _, table := range s.tables {
 		tables = append(tables, table.Identity())
 	}
-	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d", s.search.Options,
-		s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution)
+	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d Devices:%d SyncBatchNorm:%t DType:%s",
+		s.search.Options, s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution,
+		s.backend.Devices, s.config.SyncBatchNorm, s.config.DType)
 	for _, g := range s.goals {
 		config += fmt.Sprintf(" Objective:%s Base:%g Factor:%g Target:%g", g.kind, g.Base, g.Factor, g.Target)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -21,7 +22,7 @@ import (
 	"densenas/internal/exit"
 )
 
-// The binding is of the whole process and for good, so it is tried in processes of its own: this variable, RUNTIME named or RUNTIME
+// The binding is of the whole process and for good, so it is tried in processes of its own: this variable, RUNTIME named, RUNTIME awake or RUNTIME
 // counted, makes the test binary one of them.
 const boundVariable = "DENSENAS_TEST_BOUND"
 
@@ -52,7 +53,7 @@ func allowed() (all unix.CPUSet, last int, err error) {
 
 // bound opens a runtime on one processor, computes with it, starts threads, and looks at where all threads may run. Where the
 // processor is named, that is it; where XLA is asked for one thread, only the thread that computes is on it.
-func bound(job string) error {
+func bound(job string) (err error) {
 	spec, way, _ := strings.Cut(job, " ")
 	others, last, err := allowed()
 	if err != nil {
@@ -60,7 +61,7 @@ func bound(job string) error {
 	}
 	var computing unix.CPUSet
 	computing.Set(last)
-	options := backends.Options{Threads: 1}
+	options := backends.Options{Threads: 1, Awake: way == "awake"}
 	if way == "named" {
 		options, others = backends.Options{Processors: []int{last}}, computing
 	} else {
@@ -70,7 +71,21 @@ func bound(job string) error {
 	if err != nil {
 		return err
 	}
-	defer backend.Finalize()
+	defer func() {
+		backend.Finalize()
+		idle, failed := idleThreads(nil)
+		for deadline := time.Now().Add(time.Minute); failed == nil && idle > 0 && time.Now().Before(deadline); idle, failed = idleThreads(nil) {
+			runtime.Gosched() // a thread ends a moment after its work
+		}
+		if err == nil && (failed != nil || idle != 0) {
+			err = fmt.Errorf("%d threads keep processors awake after the end, %v", idle, failed)
+		}
+	}()
+	if way == "awake" { // one of the others
+		if err := unix.SchedGetaffinity(0, &others); err != nil || others.Count() != 1 || others.IsSet(last) {
+			return fmt.Errorf("this thread is on %v, %v", others, err)
+		}
+	}
 	if threads := runtime.GOMAXPROCS(0); threads != others.Count() {
 		return fmt.Errorf("GOMAXPROCS is %d", threads)
 	}
@@ -125,13 +140,49 @@ func bound(job string) error {
 			}
 		}
 	}
+	if way == "awake" {
+		for _, on := range []unix.CPUSet{computing, others} {
+			if idle, err := idleThreads(&on); err != nil || idle != 1 {
+				return fmt.Errorf("%d threads keep a processor awake, %v", idle, err)
+			}
+		}
+	}
 	if pool > 1 {
 		return fmt.Errorf("XLA made %d threads for one processor", pool)
 	}
-	if way != "named" && elsewhere < 9 {
+	if way == "counted" && elsewhere < 9 {
 		return fmt.Errorf("only %d of %d threads are not where XLA computes", elsewhere, len(tasks))
 	}
 	return nil
+}
+
+// idleThreads counts the threads that give way to any other, on exactly these processors; nil: anywhere.
+func idleThreads(processors *unix.CPUSet) (n int, err error) {
+	tasks, err := filepath.Glob("/proc/self/task/*")
+	for _, path := range tasks {
+		id, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			return 0, err
+		}
+		var on unix.CPUSet
+		attributes, err := unix.SchedGetAttr(id, 0)
+		if err := errors.Join(err, unix.SchedGetaffinity(id, &on)); errors.Is(err, unix.ESRCH) {
+			continue // it ended
+		} else if err != nil {
+			return 0, err
+		}
+		if attributes.Policy == unix.SCHED_IDLE && (processors == nil || on == *processors) {
+			n++
+		}
+	}
+	return n, err
+}
+
+func TestAwakeProcessorsDoNotSleep(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("this process may use one processor only")
+	}
+	inProcess(t, backendstest.XLA(t).Name+" awake")
 }
 
 func TestProcessorsBindEveryThread(t *testing.T) {

@@ -39,6 +39,8 @@ type Backend struct {
 	PluginPath string
 	// Why says in one line what was opened and, for auto, the reason.
 	Why string
+	// Devices is how many devices of the runtime are to compute together, see [Options.Devices]; 1 for go.
+	Devices int
 	// More are further clients of the runtime, see [Options.Clients]; nil for go.
 	More []compute.Backend
 
@@ -93,8 +95,8 @@ type Options struct {
 	// first; where it is 0, all.
 	Processors []int
 
-	// Training tunes XLA's CPU scheduler for large graphs with many temporaries, as forward and backward in one
-	// executable have, unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
+	// Training tunes XLA on the CPU for large graphs with many temporaries, as forward and backward in one executable have,
+	// unless XLA_FLAGS is set. It acts on the first xla backend of the process only.
 	Training bool
 
 	// Clients is how many clients of XLA are opened, on the CPU only, each with its share of the threads; 0 (the default)
@@ -102,11 +104,19 @@ type Options struct {
 	// run an operation each are faster than one that runs them in turn. Their buffers are their own.
 	Clients int
 
+	// Devices is how many devices compute together; 0 (the default) is all GPUs with CUDA, and one elsewhere. More than one on
+	// the CPU are virtual, and share its processors: they show what several GPUs would compute, not how fast. There is one
+	// client then. Go has one device.
+	Devices int
+
 	// Awake makes the times of calls steady where XLA's threads are bound, by Threads or Processors, on Linux, and not all
 	// processors compute: all else of the process is bound to one of the others, and neither that one nor those that compute ever
 	// sleep. What keeps them awake gives way to every other thread.
 	Awake bool
 }
+
+// maxDevices is more than a host has.
+const maxDevices = 64
 
 // Open opens the runtime that spec names, with the default options.
 //
@@ -157,6 +167,12 @@ func Check(spec string, options Options) error {
 	if err := checkProcessors(options); err != nil {
 		return err
 	}
+	if options.Devices < 0 || options.Devices > maxDevices {
+		return exit.BadInput("%d devices asked for; give 1 to %d, or 0 for all GPUs", options.Devices, maxDevices)
+	}
+	if kind == Go && options.Devices > 1 {
+		return exit.BadInput("%d devices asked for, but the backend go has one; use xla:cuda, or xla for virtual devices on the CPU", options.Devices)
+	}
 	if kind != XLA {
 		return nil
 	}
@@ -199,6 +215,9 @@ func resolve(argument string) (string, error) {
 // openGo opens the pure-Go backend. Its own option for parallelism prints to standard output, where data goes, so
 // that the limit is set for the Go runtime instead, which the backend follows.
 func openGo(options Options, why string) (Backend, error) {
+	if err := Check(Go, options); err != nil {
+		return Backend{}, err
+	}
 	if len(options.Processors) > 0 {
 		if err := bindThreads(options); err != nil {
 			return Backend{}, fmt.Errorf("bind go to processors %v: %w", options.Processors, err)
@@ -214,6 +233,7 @@ func openGo(options Options, why string) (Backend, error) {
 		Backend: backend,
 		Name:    Go,
 		Version: goVersion(),
+		Devices: 1,
 		Why:     why,
 	}, nil
 }

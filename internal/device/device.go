@@ -14,10 +14,10 @@ type Value interface {
 	float32 | int32 | bfloat16.BFloat16 | float16.Float16
 }
 
-// Upload copies flat values to the device.
+// Upload copies flat values to the device, which alone has them then.
 func Upload[T Value](b compute.Backend, v []T, dims ...int) (*tensors.Tensor, error) {
 	t := tensors.FromFlatDataAndDimensions(v, dims...)
-	if err := t.MaterializeOnDevice(b, true, 0); err != nil {
+	if err := t.ToDevice(b, 0); err != nil {
 		return nil, err
 	}
 	return t, nil

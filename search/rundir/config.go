@@ -61,6 +61,10 @@ type Config struct {
 	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
 	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
 
+	Devices       int    `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
+	SyncBatchNorm bool   `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
+	DType         string `yaml:"dtype"`           // of activations and products: f32 or bf16; weights and statistics are f32
+
 	ArchitectureRate        float64 `yaml:"architecture_rate"` // of Adam, for alpha and beta
 	ArchitectureWeightDecay float64 `yaml:"architecture_weight_decay"`
 	AdamBeta1               float64 `yaml:"adam_beta1"`
@@ -122,6 +126,12 @@ type LUT struct {
 	Caches     string `yaml:"caches"`     // likewise; lut.Warm unless named
 	Verified   bool   `yaml:"verified"`   // whether the table was held against whole networks
 }
+
+// Types of numbers in training.
+const (
+	F32  = "f32"
+	BF16 = "bf16"
+)
 
 // Default is the configuration of a built-in space; other spaces have mbv2's, with their name.
 func Default(space string) (*Config, error) {
@@ -314,6 +324,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s %.60q has characters that cannot be printed", text.field, text.value)
 		}
 	}
+	if c.DType != F32 && c.DType != BF16 {
+		return fmt.Errorf("dtype is %.60q, allowed is %s or %s", c.DType, F32, BF16)
+	}
 	const below1, above0, above1 = 0.999999, 1e-6, 1.000001
 	for name, target := range map[string]float64{"multiply_adds": c.MultiplyAdds.TargetMillions, "parameters": c.Parameters.TargetMillions} {
 		if target > 0 && target < 1e-6 {
@@ -333,6 +346,7 @@ func (c *Config) Validate() error {
 		{"momentum", c.Momentum, 0, below1},
 		{"weight_decay", c.WeightDecay, 0, 1},
 		{"norm_momentum", c.NormMomentum, 0, 1},
+		{"devices", float64(c.Devices), 0, 64},
 		{"architecture_rate", c.ArchitectureRate, 0, 1000},
 		{"architecture_weight_decay", c.ArchitectureWeightDecay, 0, 1},
 		{"adam_beta1", c.AdamBeta1, 0, below1},

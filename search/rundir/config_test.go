@@ -24,7 +24,7 @@ func TestDefaultsOfMbv2AreThePapers(t *testing.T) {
 	want := Config{Header: files.Header{Kind: "densenas.config", SchemaVersion: 1}, Space: "mbv2", Backend: "auto", Seed: 1, HeldOutShare: 0.2,
 		Epochs: 150, ArchitectureEpoch: 50, Batch: 352, Rate: 0.2, MinRate: 1e-4, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1,
 		ArchitectureRate: 3e-4, ArchitectureWeightDecay: 1e-3, AdamBeta1: 0.5, AdamBeta2: 0.999, Objectives: []string{ObjectiveLatency}, Base: 15, Factor: 0.15,
-		MultiplierRate: c.MultiplierRate, MultiplyAdds: c.MultiplyAdds, Parameters: c.Parameters, LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}, OtherLUTs: []OtherLUT{}}
+		MultiplierRate: c.MultiplierRate, MultiplyAdds: c.MultiplyAdds, Parameters: c.Parameters, DType: "f32", LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}, OtherLUTs: []OtherLUT{}}
 	if diff := cmp.Diff(want, *c); diff != "" {
 		t.Errorf("(-paper +default):\n%s", diff)
 	}
@@ -137,6 +137,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"text", line("epochs", "many"), "cannot unmarshal !!str `many` into int"},
 		{"no space", line("space", `""`), "config.yaml: space is empty; name one"},
 		{"control characters", line("data", `"a\e[2J"`), `config.yaml: data "a\x1b[2J" has characters that cannot be printed`},
+		{"type of numbers", line("dtype", "f16"), `config.yaml: dtype is "f16", allowed is f32 or bf16`},
 		{"held-out share", line("held_out_share", "0"), "config.yaml: held_out_share is 0, allowed is 0.000001 to 0.9"},
 		{"no number", line("rate", ".nan"), "config.yaml: rate is NaN, allowed is 0 to 1000"},
 		{"unknown objective", line("objectives", "[energy]"), `config.yaml: objectives has "energy", known are latency, multiply-adds and parameters`},

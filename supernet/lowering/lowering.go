@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -45,6 +47,8 @@ type Options struct {
 	Device string
 	// Batch is the number of images.
 	Batch int
+	// DType is the type of numbers of activations; the zero value is float32, which the kernel always is.
+	DType dtypes.DType
 	// Training measures the gradients too, where the forward alone does not settle the choice.
 	Training bool
 	// File is where choices are kept; empty for memory only. A file that cannot be read or written only costs time.
@@ -155,7 +159,11 @@ func (c *Chooser) name() string {
 	if c.options.Training {
 		form = "training"
 	}
-	return fmt.Sprintf("%s, %s, batch %d", c.options.Device, form, c.options.Batch)
+	name := fmt.Sprintf("%s, %s, batch %d", c.options.Device, form, c.options.Batch)
+	if c.options.DType == dtypes.BFloat16 {
+		name += ", bf16"
+	}
+	return name
 }
 
 // measure returns the shortest of a few laps.
@@ -178,12 +186,16 @@ func (c *Chooser) measure(o space.Op, l op.Lowering, gradients bool) (time.Durat
 	var args []*tensors.Tensor
 	defer func() { device.Free(args...) }()
 	x, kernel := op.SpatialShapes(o, c.options.Batch)
-	for _, dims := range [][]int{x, kernel} {
+	for i, dims := range [][]int{x, kernel} {
 		values := make([]float32, device.Size(dims))
 		for i := range values {
 			values[i] = float32(i%17)/8 - 1
 		}
-		t, err := device.Upload(c.backend, values, dims...)
+		upload := device.Upload[float32]
+		if i == 0 && c.options.DType == dtypes.BFloat16 {
+			upload = narrowed
+		}
+		t, err := upload(c.backend, values, dims...)
 		if err != nil {
 			return 0, err
 		}
@@ -209,6 +221,15 @@ func (c *Chooser) measure(o space.Op, l op.Lowering, gradients bool) (time.Durat
 		}
 	}
 	return shortest, nil
+}
+
+// narrowed uploads values as bfloat16.
+func narrowed(b compute.Backend, values []float32, dims ...int) (*tensors.Tensor, error) {
+	narrow := make([]bfloat16.BFloat16, len(values))
+	for i, v := range values {
+		narrow[i] = bfloat16.FromFloat32(v)
+	}
+	return device.Upload(b, narrow, dims...)
 }
 
 // file is the form of the choices' file.

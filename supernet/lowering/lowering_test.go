@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/google/go-cmp/cmp"
 
 	"densenas/internal/backends"
@@ -49,6 +50,9 @@ func TestChoosesTheFasterAndRemembers(t *testing.T) {
 	}
 	if c := New(nil, o); len(c.Choices()) != 0 {
 		t.Errorf("another device got %v", c.Choices())
+	}
+	if c := New(nil, Options{Device: "taps", Batch: 2, DType: dtypes.BFloat16, File: path}); len(c.Choices()) != 0 {
+		t.Errorf("another type of numbers got %v", c.Choices())
 	}
 }
 
@@ -103,11 +107,13 @@ func TestADamagedFileOnlyCostsTime(t *testing.T) {
 func TestMeasuresOnEveryBackend(t *testing.T) {
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
 		for _, o := range []space.Op{example, {Kind: space.Stem, Kernel: 3, In: 1, Out: 4, Stride: 2, Resolution: 8}} {
-			c := New(b.Backend, Options{Batch: 2})
-			for _, gradients := range []bool{false, true} {
-				for _, l := range op.Lowerings() {
-					if d, err := c.measure(o, l, gradients); err != nil || d <= 0 {
-						t.Errorf("%s, %s: %v, %v", o.Key(), l, d, err)
+			for _, dtype := range []dtypes.DType{dtypes.Float32, dtypes.BFloat16} {
+				c := New(b.Backend, Options{Batch: 2, DType: dtype})
+				for _, gradients := range []bool{false, true} {
+					for _, l := range op.Lowerings() {
+						if d, err := c.measure(o, l, gradients); err != nil || d <= 0 {
+							t.Errorf("%s in %s, %s: %v, %v", o.Key(), dtype, l, d, err)
+						}
 					}
 				}
 			}

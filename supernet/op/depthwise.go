@@ -89,14 +89,19 @@ func sum(acc, x *Node) *Node {
 	return Add(acc, x)
 }
 
-// depthwise convolves x [n, in, in, c] with kernel [k, k, c] channel by channel: [n, out, out, c].
+// depthwise convolves x [n, in, in, c] with kernel [k, k, c] channel by channel: [n, out, out, c], in x's type. Taps multiply and
+// add in the kernel's.
 func depthwise(l Lowering, x, kernel *Node, w window) *Node {
-	if l == Grouped {
-		c := x.Shape().Dimensions[3]
-		p := w.pad()
-		return Convolve(x, Reshape(kernel, w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
-			Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
+	if l == Taps {
+		return like(depthwiseTaps(like(x, kernel), kernel, w), x)
 	}
+	c := x.Shape().Dimensions[3]
+	p := w.pad()
+	return Convolve(x, Reshape(like(kernel, x), w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
+		Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
+}
+
+func depthwiseTaps(x, kernel *Node, w window) *Node {
 	if w.dense() {
 		return depthwiseDense(x, kernel, w)
 	}
@@ -110,15 +115,19 @@ func depthwise(l Lowering, x, kernel *Node, w window) *Node {
 }
 
 // depthwiseInputGradient returns the gradient of depthwise's input, [n, in, in, c], from that of its output, dy [n, out,
-// out, c]: the same taps over the (stride-dilated) output gradient, the kernel reversed.
+// out, c]: the same taps over the (stride-dilated) output gradient, the kernel reversed. Types are as in [depthwise].
 func depthwiseInputGradient(l Lowering, dy, kernel *Node, w window) *Node {
-	if l == Grouped {
-		c := dy.Shape().Dimensions[3]
-		lo := w.kernel - 1 - w.pad()
-		hi := w.in - ((w.out-1)*w.stride + 1) + w.kernel - 1 - lo
-		return Convolve(dy, Reshape(Reverse(kernel, 0, 1), w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
-			InputDilationPerAxis(w.stride, w.stride).PaddingPerDim([][2]int{{lo, hi}, {lo, hi}}).Done()
+	if l == Taps {
+		return like(depthwiseInputGradientTaps(like(dy, kernel), kernel, w), dy)
 	}
+	c := dy.Shape().Dimensions[3]
+	lo := w.kernel - 1 - w.pad()
+	hi := w.in - ((w.out-1)*w.stride + 1) + w.kernel - 1 - lo
+	return Convolve(dy, Reshape(Reverse(like(kernel, dy), 0, 1), w.kernel, w.kernel, 1, c)).ChannelGroupCount(c).
+		InputDilationPerAxis(w.stride, w.stride).PaddingPerDim([][2]int{{lo, hi}, {lo, hi}}).Done()
+}
+
+func depthwiseInputGradientTaps(dy, kernel *Node, w window) *Node {
 	if w.dense() {
 		return depthwiseInputGradientDense(dy, kernel, w)
 	}
@@ -174,8 +183,9 @@ const (
 )
 
 // depthwiseKernelGradient returns the gradient of depthwise's kernel, [k, k, c], from its input x [n, in, in, c] and the
-// gradient of its output dy [n, out, out, c].
-func depthwiseKernelGradient(l Lowering, x, dy *Node, w window) *Node {
+// gradient of its output dy [n, out, out, c]; in the kernel's type.
+func depthwiseKernelGradient(l Lowering, x, dy, kernel *Node, w window) *Node {
+	x, dy = like(x, kernel), like(dy, kernel)
 	g := x.Graph()
 	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
 	if l == Taps && w.pairs() <= densePairs {
@@ -297,9 +307,9 @@ func Spatial(o space.Op, l Lowering, x, kernel *Node) *Node {
 func SpatialBackward(o space.Op, l Lowering, x, dy, kernel *Node) (dx, dkernel *Node) {
 	w := windowOf(o)
 	if o.Kind == space.Stem {
-		return nil, Reshape(productTA(stemColumns(x, w), rows(dy)), kernel.Shape().Dimensions...)
+		return nil, weightGradient(stemColumns(x, w), rows(dy), kernel)
 	}
-	return depthwiseInputGradient(l, dy, kernel, w), depthwiseKernelGradient(l, x, dy, w)
+	return depthwiseInputGradient(l, dy, kernel, w), depthwiseKernelGradient(l, x, dy, kernel, w)
 }
 
 // SpatialShapes returns the dimensions of [Spatial]'s input and kernel.

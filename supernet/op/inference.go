@@ -62,7 +62,7 @@ func checkCount(o space.Op, params []*Node, want int) {
 func stemConvolution(l Lowering, x, kernel *Node, w window) *Node {
 	if l == Grouped {
 		p := w.pad()
-		return Convolve(x, kernel).Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
+		return Convolve(x, like(kernel, x)).Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
 	}
 	d := kernel.Shape().Dimensions
 	return fromRows(product(stemColumns(x, w), Reshape(kernel, d[0]*d[1]*d[2], d[3])), x.Shape().Dimensions[0], w.out)

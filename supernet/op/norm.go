@@ -4,30 +4,57 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// product is the matrix product a·b.
-func product(a, b *Node) *Node { return Dot(a, b).Product() }
+// like converts x to the type of numbers that y has, if it has another.
+func like(x, y *Node) *Node { return ConvertDType(x, y.DType()) }
+
+// product is the matrix product a·b, in a's type.
+func product(a, b *Node) *Node { return Dot(a, like(b, a)).Product() }
 
 // productTA is aᵀ·b.
 func productTA(a, b *Node) *Node { return Dot(a, b).General([]int{0}, nil, []int{0}, nil) }
 
-// productTB is a·bᵀ.
-func productTB(a, b *Node) *Node { return Dot(a, b).General([]int{1}, nil, []int{1}, nil) }
+// productTB is a·bᵀ, in a's type.
+func productTB(a, b *Node) *Node { return Dot(a, like(b, a)).General([]int{1}, nil, []int{1}, nil) }
+
+// weightGradient is aᵀ·b, the gradient of a weight in its type, from activations and a gradient in theirs.
+func weightGradient(a, b, weight *Node) *Node {
+	dot := Dot(a, b)
+	if weight.DType() != a.DType() {
+		dot = dot.WithOutputDType(weight.DType())
+	}
+	return Reshape(dot.General([]int{0}, nil, []int{0}, nil), weight.Shape().Dimensions...)
+}
 
 // columnSum sums [rows, c] over its rows: [1, c].
 func columnSum(x *Node) *Node { return ReduceAndKeep(x, ReduceSum, 0) }
 
-// columnMean averages [rows, c] over its rows: [1, c].
-func columnMean(x *Node) *Node { return MulScalar(columnSum(x), 1/float64(x.Shape().Dimensions[0])) }
-
 // norm is one batch norm over rows: its batch statistics, and its affine parameters or nil, each [1, c].
 type norm struct {
 	mean, variance, scale, offset *Node
+	synchronised                  bool // over the rows of all devices
+}
+
+// means averages each of xs [rows, c] over its rows: [1, c].
+func (b norm) means(xs ...*Node) []*Node {
+	rows := xs[0].Shape().Dimensions[0]
+	out := make([]*Node, len(xs))
+	for i, x := range xs {
+		out[i] = columnSum(x)
+	}
+	if b.synchronised {
+		rows *= xs[0].Graph().NumDevices()
+		out = Total(out...)
+	}
+	for i, sum := range out {
+		out[i] = MulScalar(sum, 1/float64(rows))
+	}
+	return out
 }
 
 // statistics measures mean and (biased) variance of u [rows, c].
 func (b norm) statistics(u *Node) norm {
-	b.mean = columnMean(u)
-	b.variance = columnMean(Square(Sub(u, b.mean)))
+	b.mean = b.means(u)[0]
+	b.variance = b.means(Square(Sub(u, b.mean)))[0]
 	return b
 }
 
@@ -51,7 +78,8 @@ func (b norm) backward(dz, x *Node) (du, dscale, doffset *Node) {
 		dscale, doffset = columnSum(Mul(dz, x)), columnSum(dz)
 		dz = Mul(dz, b.scale)
 	}
-	centred := Sub(dz, Add(columnMean(dz), Mul(x, columnMean(Mul(dz, x)))))
+	means := b.means(dz, Mul(dz, x))
+	centred := Sub(dz, Add(means[0], Mul(x, means[1])))
 	return Mul(b.inverseDeviation(), centred), dscale, doffset
 }
 

@@ -9,7 +9,9 @@
 //     signature; a derived network chains them in one graph. Gradients are written by hand, because automatic
 //     differentiation builds a depthwise convolution's gradient group by group, thousands of nodes for one layer.
 //
-// Activations are float32, channels last: [batch, resolution, resolution, channels]. Resolutions and padding follow the
+// Activations are channels last: [batch, resolution, resolution, channels]. Where they have fewer bits than the parameters of the
+// training form, as bfloat16 beside float32, what lies between operations and what [Forward] saves has the activations' type, and so
+// have the operands of products; sums, batch norm, its statistics and the gradients of parameters have the parameters'. Resolutions and padding follow the
 // usual convention of odd kernels: kernel/2 zeros on each side, output resolution ceil(resolution/stride).
 //
 // The package builds graphs and holds no state: it compiles nothing, owns no weights and applies no update. As GoMLX's

@@ -13,19 +13,31 @@ type Form struct {
 	Lowering Lowering
 	// Affine gives every batch norm a scale and an offset: in derived networks, not in the super network.
 	Affine bool
+	// Synchronised computes the statistics of batch norm over the batch of all devices that run the graph, instead of over each
+	// device's share.
+	Synchronised bool
 }
 
 // trainingNodes are the nodes of an operation's training form, named.
 type trainingNodes struct {
-	weights []*Node // one per convolution
-	norms   []norm  // one per convolution
-	pre     []*Node // the convolutions' outputs, [rows, channels], before batch norm
+	narrow  func(*Node) *Node // converts to the type of activations
+	wide    func(*Node) *Node // converts to the type of parameters
+	weights []*Node           // one per convolution
+	norms   []norm            // one per convolution
+	pre     []*Node           // the convolutions' outputs, [rows, channels], before batch norm
 }
 
-func (f Form) nodes(o space.Op, params []*Node) trainingNodes {
+func (f Form) nodes(o space.Op, x *Node, params []*Node) trainingNodes {
 	checkCount(o, params, len(TrainingParameters(o, f.Affine)))
 	n := len(convolutions(o))
-	t := trainingNodes{weights: params[:n], norms: make([]norm, n)}
+	t := trainingNodes{
+		narrow:  func(v *Node) *Node { return like(v, x) },
+		wide:    func(v *Node) *Node { return like(v, params[0]) },
+		weights: params[:n], norms: make([]norm, n),
+	}
+	for i := range t.norms {
+		t.norms[i].synchronised = f.Synchronised
+	}
 	if f.Affine {
 		for i := range t.norms {
 			t.norms[i].scale, t.norms[i].offset = params[n+2*i], params[n+2*i+1]
@@ -57,13 +69,14 @@ func Forward(o space.Op, f Form, x *Node, params []*Node) (y *Node, saved []*Nod
 		return Identity(x), nil
 	case space.Classifier:
 		checkCount(o, params, 2)
-		pooled := ReduceMean(x, 1, 2)
+		pooled := ReduceMean(like(x, params[0]), 1, 2)
 		return Add(product(pooled, params[0]), params[1]), []*Node{pooled}
 	}
-	t := f.nodes(o, params)
+	t := f.nodes(o, x, params)
 	n, w := x.Shape().Dimensions[0], windowOf(o)
 	convolve := func(i int, pre *Node) *Node {
 		t.pre = append(t.pre, pre)
+		pre = t.wide(pre)
 		t.norms[i] = t.norms[i].statistics(pre)
 		return t.norms[i].apply(t.norms[i].normalize(pre))
 	}
@@ -75,15 +88,15 @@ func Forward(o space.Op, f Form, x *Node, params []*Node) (y *Node, saved []*Nod
 	case space.MBConv:
 		h, i := x, 0
 		if o.Expansion > 1 {
-			h = fromRows(relu6(convolve(0, product(rows(x), t.weights[0]))), n, o.Resolution)
+			h = fromRows(t.narrow(relu6(convolve(0, product(rows(x), t.weights[0])))), n, o.Resolution)
 			i = 1
 		}
 		// The barrier keeps the compiler from computing the taps again in every consumer.
 		spread := OptimizationBarrier(rows(depthwise(f.Lowering, h, t.weights[i], w)))
-		h2 := relu6(convolve(i, spread))
+		h2 := t.narrow(relu6(convolve(i, spread)))
 		y = fromRows(convolve(i+1, product(h2, t.weights[i+1])), n, w.out)
 		if o.Shortcut() {
-			y = Add(y, x)
+			y = Add(y, t.wide(x))
 		}
 	default:
 		panic(fmt.Errorf("op %s has no training form", o.Key()))
@@ -92,7 +105,7 @@ func Forward(o space.Op, f Form, x *Node, params []*Node) (y *Node, saved []*Nod
 	for _, b := range t.norms {
 		packed = append(packed, b.mean, b.variance)
 	}
-	return y, append(t.pre, Concatenate(packed, 1))
+	return t.narrow(y), append(t.pre, Concatenate(packed, 1))
 }
 
 // SavedDims returns the dimensions of what [Forward] saves for a batch, in its order.
@@ -131,18 +144,18 @@ func Output(o space.Op, f Form, x *Node, params, saved []*Node) *Node {
 	case space.Classifier:
 		return Add(product(saved[0], params[0]), params[1])
 	}
-	t := f.nodes(o, params)
+	t := f.nodes(o, x, params)
 	t.restore(o, saved)
 	last := len(t.norms) - 1
-	z := t.norms[last].apply(t.norms[last].normalize(t.pre[last]))
+	z := t.norms[last].apply(t.norms[last].normalize(t.wide(t.pre[last])))
 	if o.Kind != space.MBConv {
 		z = relu6(z)
 	}
 	y := fromRows(z, x.Shape().Dimensions[0], o.OutResolution())
 	if o.Shortcut() {
-		y = Add(y, x)
+		y = Add(y, t.wide(x))
 	}
-	return y
+	return t.narrow(y)
 }
 
 // Backward returns the gradient of x and those of the parameters, in their order, from dy, the gradient of [Forward]'s
@@ -155,19 +168,21 @@ func Backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node,
 		pooled := saved[0]
 		d := x.Shape().Dimensions
 		spread := MulScalar(productTB(dy, params[0]), 1/float64(d[1]*d[2]))
-		return BroadcastToShape(Reshape(spread, d[0], 1, 1, d[3]), x.Shape()), []*Node{productTA(pooled, dy), columnSum(dy)}
+		return BroadcastToShape(Reshape(like(spread, x), d[0], 1, 1, d[3]), x.Shape()), []*Node{productTA(pooled, dy), columnSum(dy)}
 	}
-	t := f.nodes(o, params)
+	t := f.nodes(o, x, params)
 	t.restore(o, saved)
+	dy = t.wide(dy)
 	n, w := x.Shape().Dimensions[0], windowOf(o)
 	count := len(t.norms)
 	grads = make([]*Node, len(params))
 	normal := make([]*Node, count) // normalized pre-activations
 	for i, b := range t.norms {
-		normal[i] = b.normalize(t.pre[i])
+		normal[i] = b.normalize(t.wide(t.pre[i]))
 	}
 	// through passes a gradient back through batch norm i, and first through its relu6 where it has one.
 	through := func(i int, d *Node, clipped bool) *Node {
+		d = t.wide(d)
 		if clipped {
 			d = relu6Backward(d, t.norms[i].apply(normal[i]))
 		}
@@ -175,17 +190,17 @@ func Backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node,
 		if f.Affine {
 			grads[count+2*i], grads[count+2*i+1] = dscale, doffset
 		}
-		return du
+		return t.narrow(du)
 	}
-	activation := func(i int) *Node { return relu6(t.norms[i].apply(normal[i])) }
+	activation := func(i int) *Node { return t.narrow(relu6(t.norms[i].apply(normal[i]))) }
 	switch o.Kind {
 	case space.Stem:
 		du := through(0, rows(dy), true)
-		grads[0] = Reshape(productTA(stemColumns(x, w), du), params[0].Shape().Dimensions...)
+		grads[0] = weightGradient(stemColumns(x, w), du, params[0])
 		return nil, grads
 	case space.Final:
 		du := through(0, rows(dy), true)
-		grads[0] = productTA(rows(x), du)
+		grads[0] = weightGradient(rows(x), du, params[0])
 		return fromRows(productTB(du, t.weights[0]), n, o.Resolution), grads
 	case space.MBConv:
 	default:
@@ -193,22 +208,22 @@ func Backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node,
 	}
 	spread := count - 2 // the depthwise convolution
 	du3 := through(spread+1, rows(dy), false)
-	grads[spread+1] = productTA(activation(spread), du3)
+	grads[spread+1] = weightGradient(activation(spread), du3, params[spread+1])
 	du2 := fromRows(through(spread, productTB(du3, t.weights[spread+1]), true), n, w.out)
 	h := x
 	if o.Expansion > 1 {
 		h = fromRows(activation(0), n, o.Resolution)
 	}
-	grads[spread] = depthwiseKernelGradient(f.Lowering, h, du2, w)
+	grads[spread] = depthwiseKernelGradient(f.Lowering, h, du2, params[spread], w)
 	dh := OptimizationBarrier(rows(depthwiseInputGradient(f.Lowering, du2, t.weights[spread], w)))
 	if o.Expansion > 1 {
 		du1 := through(0, dh, true)
-		grads[0] = productTA(rows(x), du1)
+		grads[0] = weightGradient(rows(x), du1, params[0])
 		dh = productTB(du1, t.weights[0])
 	}
 	dx = fromRows(dh, n, o.Resolution)
 	if o.Shortcut() {
-		dx = Add(dx, dy)
+		dx = t.narrow(Add(t.wide(dx), dy))
 	}
 	return dx, grads
 }

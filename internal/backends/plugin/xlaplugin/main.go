@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/gomlx/go-xla/installer"
@@ -77,8 +76,11 @@ func install(accelerator plugin.Accelerator, folder string) error {
 	if accelerator == plugin.CPU {
 		return installer.CPUAutoInstall(folder, true, installer.Quiet)
 	}
-	// CUDA is installed only where a GPU is present, by the installer of everything that fits this machine.
-	if err := installer.AutoInstall(filepath.Dir(folder), true, installer.Quiet); err != nil {
+	// Elsewhere it would install nothing, and say nothing.
+	if !installer.HasNvidiaGPU() {
+		return errors.New("no NVIDIA GPU with its driver is found here (Linux on x86-64, nvidia-smi)")
+	}
+	if err := installer.CudaAutoInstall(folder, true, installer.Quiet); err != nil {
 		return err
 	}
 	_, err := plugin.Find(accelerator)

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+
+	"densenas/internal/exit"
+	"densenas/search/rundir"
+)
+
+// dtypeUsage is the help text of a --dtype flag.
+const dtypeUsage = "type of numbers of activations and products: f32 or bf16; weights and statistics are f32"
+
+// activationsType returns the type that a name stands for.
+func activationsType(name string) (dtypes.DType, error) {
+	switch name {
+	case rundir.F32:
+		return dtypes.Float32, nil
+	case rundir.BF16:
+		return dtypes.BFloat16, nil
+	}
+	return dtypes.InvalidDType, exit.BadInput("--dtype %q is unknown, give %s", name, strings.Join([]string{rundir.F32, rundir.BF16}, " or "))
+}
