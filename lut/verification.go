@@ -29,7 +29,7 @@ type Verification struct {
 // Fit says how entries combine to a network's latency: offset + Σ (operation + scale · (entry − call)), the scale being that of the
 // first term whose pattern matches the op's key.
 type Fit struct {
-	Networks int     `json:"networks"` // that it was fitted on
+	Networks int     `json:"networks"`  // that it was fitted on
 	OffsetMS float64 `json:"offset_ms"` // of a network
 	// OperationMS is what each op takes in a network beside its scaled entry, skips excepted: alone it finds its weights in the caches.
 	OperationMS float64 `json:"operation_ms,omitempty"`
