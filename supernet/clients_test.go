@@ -8,6 +8,7 @@ import (
 
 	"densenas/internal/backends"
 	"densenas/internal/backends/backendstest"
+	"densenas/supernet/space"
 )
 
 // several opens two clients of a runtime: of xla one backend with two, of go two backends.
@@ -61,4 +62,39 @@ func TestClientsChangeNoResult(t *testing.T) {
 			t.Errorf("one client gives losses %v, two give %v; weights equal: %t", losses, losses2, cmp.Equal(state, state2))
 		}
 	})
+}
+
+// TestCandidatesAreDealtEvenly: of two clients, neither has the small candidates of a layer or the large ones, nor all final
+// convolutions.
+func TestCandidatesAreDealtEvenly(t *testing.T) {
+	s, err := space.Load("mbv2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := backendstest.Go(t).Backend
+	n, err := New(b, s, Options{Batch: 1, Clients: []compute.Backend{b}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Finalize()
+	for _, layers := range [][][][]*weights{n.head, n.stack, {{n.final}}} {
+		for _, block := range layers {
+			for _, layer := range block {
+				var count [2]int
+				var work [2]float64
+				for _, w := range layer {
+					if w.op.Kind != space.Skip {
+						count[w.client]++
+						work[w.client] += float64(w.op.MultiplyAdds())
+					}
+				}
+				if d := count[0] - count[1]; d < -1 || d > 1 {
+					t.Errorf("%s and others: %d and %d operations", layer[0].name, count[0], count[1])
+				}
+				if ratio := work[0] / work[1]; len(layer) > 3 && (ratio < 0.7 || ratio > 1.4) {
+					t.Errorf("%s and others: %.0f and %.0f multiply-adds", layer[0].name, work[0], work[1])
+				}
+			}
+		}
+	}
 }

@@ -27,17 +27,17 @@ const (
 	Forward Role = iota
 	// Evaluate is Forward without anything kept.
 	Evaluate
-	// WeightBackward returns the accumulated input gradient and updated weights.
-	WeightBackward
-	// ArchitectureBackward returns the accumulated input gradient and the inner product of the output and its gradient.
-	ArchitectureBackward
-	// Sum adds two tensors of a skip's shape.
-	Sum
+	// Backward returns the accumulated input gradient, the inner product of the output and its gradient, and what [Update] needs.
+	// An architecture step ends with it. A classifier's does all from the forward on.
+	Backward
+	// Update returns updated weights; a weight step ends with it. No other operation waits for it. A classifier's does all from the
+	// forward on.
+	Update
 )
 
 // String returns the role's name.
 func (r Role) String() string {
-	return [...]string{"forward", "evaluate", "weight backward", "architecture backward", "sum"}[r]
+	return [...]string{"forward", "evaluate", "backward", "update"}[r]
 }
 
 // Executable identifies a compiled executable: all places with the same signature share it.

@@ -21,7 +21,7 @@ func TestNothingIsCompiledAfterAllWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Finalize()
-	keys := append(n.Executables(WeightBackward), n.Executables(ArchitectureBackward)...)
+	keys := append(n.Executables(Update), n.Executables(Backward)...)
 	var last int
 	if err := n.Compile(t.Context(), keys, func(done, total int) {
 		if done != last+1 || total != len(keys) {

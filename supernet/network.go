@@ -1,6 +1,7 @@
 package supernet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -115,20 +116,26 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 // results do not depend on it.
 const lanesOfAStep = 2
 
-// assign deals the operations to lanes: the candidates of a layer in turn, so that the two that an architecture step samples
-// are likely to run at once. What no candidate is goes to the first.
+// assign deals the operations to lanes: the candidates of a layer from the least work to the most, one to this, two to the other,
+// two to this, and so on, so that lanes have about the same work and the two that an architecture step samples are likely to run
+// at once. The final convolutions go in turn; what else there is goes to the first lane.
 func (n *Network) assign() {
 	n.lanes = map[space.Op]int{}
 	for _, layers := range [][][][]*weights{n.head, n.stack} {
 		for _, block := range layers {
 			for _, layer := range block {
-				for i, w := range layer {
-					if _, known := n.lanes[w.op]; !known && w.op.Kind != space.Skip {
-						n.lanes[w.op] = i % lanesOfAStep
+				byWork := slices.DeleteFunc(slices.Clone(layer), func(w *weights) bool { return w.op.Kind == space.Skip })
+				slices.SortStableFunc(byWork, func(a, b *weights) int { return cmp.Compare(a.op.MultiplyAdds(), b.op.MultiplyAdds()) })
+				for i, w := range byWork {
+					if _, known := n.lanes[w.op]; !known {
+						n.lanes[w.op] = (i + 1) / 2 % lanesOfAStep
 					}
 				}
 			}
 		}
+	}
+	for i, w := range n.final {
+		n.lanes[w.op] = i % lanesOfAStep
 	}
 	for _, w := range n.all() {
 		w.client = n.client(w.op)
@@ -139,7 +146,7 @@ func (n *Network) assign() {
 func (n *Network) client(o space.Op) int { return n.lanes[o] % len(n.devices) }
 
 // laneOf is the lane that one of a layer's picks is added up in. A pick that is alone needs no lane of its own: its sum would
-// only have to be joined.
+// only have to be added to that of the others.
 func (n *Network) laneOf(w *weights, picks int) int {
 	if picks == 1 {
 		return 0

@@ -10,7 +10,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	transfer "densenas/internal/device"
-	"densenas/supernet/space"
 )
 
 // activationsType returns the type of numbers of activations: of what flows between operations and what they keep, and of the
@@ -30,15 +29,6 @@ func (n *Network) maps(p *program, dims ...[]int) {
 	for _, d := range dims {
 		p.layout(n.activations, d...)
 	}
-}
-
-// input lays out an operation's input. Images come as float32, and the stem narrows them.
-func (n *Network) input(p *program, o space.Op) {
-	dtype := n.activations
-	if o.Kind == space.Stem {
-		dtype = dtypes.Float32
-	}
-	p.layout(dtype, n.share(), o.Resolution, o.Resolution, o.In)
 }
 
 // saved lays out what a forward keeps for its backward: activations and, behind them, the statistics of the batch.

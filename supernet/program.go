@@ -39,20 +39,51 @@ func (n *Network) program(key Executable) program {
 	switch {
 	case key.Op.Kind == space.Classifier:
 		return n.classifierProgram(key)
-	case key.Role == Sum:
-		o, p := key.Op, program{build: func(in []*Node) []*Node { return []*Node{n.narrow(Add(wide(in[0]), wide(in[1])))} }}
-		dims := []int{n.share(), o.Resolution, o.Resolution, o.In}
-		n.maps(&p, dims, dims)
-		return p
 	case key.Role == Forward || key.Role == Evaluate:
 		return n.forwardProgram(key)
-	default:
+	case key.Role == Backward:
 		return n.backwardProgram(key)
+	default:
+		return n.updateProgram(key)
 	}
 }
 
-// forwardProgram takes input, accumulator, factor and parameters, and returns accumulator + factor · op(input) and, for
-// [Forward], what the backward needs.
+// addends lays out the lanes of a map.
+func (n *Network) addends(p *program, resolution, channels int) {
+	for range lanesOfAStep {
+		n.maps(p, []int{n.share(), resolution, resolution, channels})
+	}
+}
+
+// input lays out the lanes of an operation's input. An image has but one, float32, which the stem narrows.
+func (n *Network) input(p *program, o space.Op) {
+	if o.Kind == space.Stem {
+		p.floats([]int{n.share(), o.Resolution, o.Resolution, o.In})
+		return
+	}
+	n.addends(p, o.Resolution, o.In)
+}
+
+// sum takes the lanes of a map off the arguments, and adds them up in float32.
+func sum(in []*Node) (x *Node, rest []*Node) {
+	x = wide(in[0])
+	for _, lane := range in[1:lanesOfAStep] {
+		x = Add(x, wide(lane))
+	}
+	return x, in[lanesOfAStep:]
+}
+
+// inputSum takes the lanes of an operation's input off the arguments, and adds them up in the type of activations.
+func (n *Network) inputSum(o space.Op, in []*Node) (x *Node, rest []*Node) {
+	if o.Kind == space.Stem {
+		return n.narrow(in[0]), in[1:]
+	}
+	x, rest = sum(in)
+	return n.narrow(x), rest
+}
+
+// forwardProgram takes the lanes of the input, accumulator, factor and parameters, and returns accumulator + factor · op(input)
+// and, for [Forward], what the backward needs.
 func (n *Network) forwardProgram(key Executable) program {
 	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
 	var p program
@@ -62,8 +93,9 @@ func (n *Network) forwardProgram(key Executable) program {
 	p.floats(parameterDims(o)...)
 	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
-		y, saved := op.Forward(o, form, n.narrow(in[0]), in[3:])
-		y = n.narrow(Add(wide(in[1]), Mul(in[2], wide(y))))
+		x, in := n.inputSum(o, in)
+		y, saved := op.Forward(o, form, x, in[2:])
+		y = n.narrow(Add(wide(in[0]), Mul(in[1], wide(y))))
 		if key.Role == Evaluate {
 			return []*Node{y}
 		}
@@ -72,59 +104,75 @@ func (n *Network) forwardProgram(key Executable) program {
 	return p
 }
 
-// backwardProgram takes input, gradient of the output's sum, accumulator, factor, learning rate, parameters and what the
-// forward kept; a weight step's takes velocities and running statistics too. It returns accumulator + gradient of the
-// input, and the new statistics, parameters and velocities or, in an architecture step, the inner product.
+// backwardProgram takes the lanes of the input and of the gradient of the output's sum, accumulator, factor, parameters and what the
+// forward kept. It returns accumulator + gradient of the input, the inner product of output and gradient, and the gradients of the
+// convolutions' outputs.
 func (n *Network) backwardProgram(key Executable) program {
-	o, batch, r := key.Op, n.share(), key.Op.OutResolution()
+	o, batch := key.Op, n.share()
 	var p program
 	n.input(&p, o)
-	n.maps(&p, []int{batch, r, r, o.Out}, []int{batch, o.Resolution, o.Resolution, o.In})
-	p.floats(nil, nil)
-	params, saved := parameterDims(o), op.SavedDims(o, batch)
+	n.addends(&p, o.OutResolution(), o.Out)
+	n.maps(&p, []int{batch, o.Resolution, o.Resolution, o.In})
+	p.floats(nil)
+	params := parameterDims(o)
+	count := len(params)
 	p.floats(params...)
-	n.saved(&p, saved)
-	count, kept := len(params), len(saved)
-	updates := key.Role == WeightBackward && count > 0
-	if updates {
-		p.floats(params...)
-		p.floats([]int{1, op.StatisticsSize(o)})
-	}
-	form, options := n.form(o), n.options
+	n.saved(&p, op.SavedDims(o, batch))
+	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
-		x, g, accumulator, factor, rate := n.narrow(in[0]), wide(in[1]), in[2], in[3], in[4]
-		params, saved := in[5:5+count], in[5+count:5+count+kept]
-		dx, grads := op.Backward(o, form, x, Mul(g, factor), params, saved)
+		x, in := n.inputSum(o, in)
+		g, in := sum(in)
+		accumulator, factor, params, saved := in[0], in[1], in[2:2+count], in[2+count:]
+		dx, before := op.InputGradient(o, form, x, Mul(g, factor), params, saved)
 		if dx == nil {
 			dx = accumulator // a stem: nothing learns from its input's gradient
 		} else {
 			dx = n.narrow(Add(wide(accumulator), wide(dx)))
 		}
-		if key.Role == ArchitectureBackward {
-			return append([]*Node{dx}, op.Total(ReduceAllSum(Mul(g, wide(op.Output(o, form, x, params, saved)))))...)
-		}
-		if !updates {
-			return []*Node{dx}
-		}
-		rest := in[5+count+kept:]
-		running := n.moveStatistics(o, rest[count], op.Statistics(o, saved))
-		return append([]*Node{dx, running}, update(params, rest[:count], op.Total(grads...), rate, options.Momentum, options.WeightDecay)...)
+		product := op.Total(ReduceAllSum(Mul(g, wide(op.Output(o, form, x, params, saved)))))[0]
+		return append([]*Node{dx, product}, before...)
 	}
 	return p
 }
 
-// classifierProgram takes features, labels, mask, learning rate and parameters; a weight step's takes velocities too. It
+// updateProgram takes the lanes of the input, learning rate, parameters, velocities, running statistics, what the forward kept and
+// the gradients of the convolutions' outputs. It returns new statistics, parameters and velocities.
+func (n *Network) updateProgram(key Executable) program {
+	o, options := key.Op, n.options
+	var p program
+	n.input(&p, o)
+	p.floats(nil)
+	params, saved := parameterDims(o), op.SavedDims(o, n.share())
+	count, kept := len(params), len(saved)
+	p.floats(params...)
+	p.floats(params...)
+	p.floats([]int{1, op.StatisticsSize(o)})
+	n.saved(&p, saved)
+	n.maps(&p, saved[:kept-1]...) // all but the statistics
+	form := n.form(o)
+	p.build = func(in []*Node) []*Node {
+		x, in := n.inputSum(o, in)
+		rate, params, velocity, running := in[0], in[1:1+count], in[1+count:1+2*count], in[1+2*count]
+		saved, before := in[2+2*count:2+2*count+kept], in[2+2*count+kept:]
+		grads := op.Total(op.WeightGradients(o, form, x, params, saved, before)...)
+		running = n.moveStatistics(o, running, op.Statistics(o, saved))
+		return append([]*Node{running}, update(params, velocity, grads, rate, options.Momentum, options.WeightDecay)...)
+	}
+	return p
+}
+
+// classifierProgram takes features, labels, mask, learning rate and parameters; an [Update] takes velocities too. It
 // returns loss, number of correct answers and, but for [Evaluate], the gradient of the features, and the new parameters
 // and velocities.
 func (n *Network) classifierProgram(key Executable) program {
 	o, batch := key.Op, n.share()
 	var p program
-	n.input(&p, o)
+	n.maps(&p, []int{batch, o.Resolution, o.Resolution, o.In})
 	p.layout(dtypes.Int32, batch)
 	p.floats([]int{batch}, nil)
 	params := parameterDims(o)
 	p.floats(params...)
-	if key.Role == WeightBackward {
+	if key.Role == Update {
 		p.floats(params...)
 	}
 	count, momentum, decay := len(params), n.options.Momentum, n.options.WeightDecay
@@ -139,7 +187,7 @@ func (n *Network) classifierProgram(key Executable) program {
 		}
 		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
 		result = append(result, dx)
-		if key.Role == WeightBackward {
+		if key.Role == Update {
 			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decay)...)
 		}
 		return result

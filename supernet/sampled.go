@@ -19,16 +19,10 @@ func (l *list) add(o space.Op, role Role) {
 	}
 }
 
-// sumOf is the executable that adds two outputs of a block.
-func sumOf(s *space.Space, block int) Executable {
-	width := s.Blocks[block].Width
-	return Executable{space.Op{Kind: space.Skip, In: width, Out: width, Stride: 1, Resolution: s.OutResolution(block)}, Sum}
-}
-
-// sampled lists what a step with a backward of the given role calls for a choice, in the order of the calls. It may list a
+// sampled lists what a step that ends with the given role calls for a choice, in the order of the calls. It may list a
 // little more.
-func (n *Network) sampled(c *Choice, backward Role) []Executable {
-	return n.visit(backward, func(layers [][]*weights, choices [][]Pick, layer int) []*weights {
+func (n *Network) sampled(c *Choice, last Role) []Executable {
+	return n.visit(last, func(layers [][]*weights, choices [][]Pick, layer int) []*weights {
 		var picked []*weights
 		for _, p := range choices[layer] {
 			picked = append(picked, layers[layer][p.Candidate])
@@ -37,19 +31,19 @@ func (n *Network) sampled(c *Choice, backward Role) []Executable {
 	}, c)
 }
 
-// Executables lists all that steps with a backward of the given role can call, whatever they sample: [Evaluate] for none. They
-// are in the order in which a step calls them.
-func (n *Network) Executables(backward Role) []Executable {
-	return n.visit(backward, func(layers [][]*weights, _ [][]Pick, layer int) []*weights { return layers[layer] }, nil)
+// Executables lists all that steps that end with the given role can call, whatever they sample: [Update] for weight steps,
+// [Backward] for architecture steps, [Evaluate] for evaluations. They are in the order in which a step calls them.
+func (n *Network) Executables(last Role) []Executable {
+	return n.visit(last, func(layers [][]*weights, _ [][]Pick, layer int) []*weights { return layers[layer] }, nil)
 }
 
 // visit lists the executables of the operations that pick returns for each layer.
-func (n *Network) visit(backward Role, pick func(layers [][]*weights, choices [][]Pick, layer int) []*weights, c *Choice) []Executable {
+func (n *Network) visit(last Role, pick func(layers [][]*weights, choices [][]Pick, layer int) []*weights, c *Choice) []Executable {
 	s := n.space
 	var order []space.Op
 	var forward list
 	role := Forward
-	if backward == Evaluate {
+	if last == Evaluate {
 		role = Evaluate
 	}
 	add := func(ws ...*weights) {
@@ -64,30 +58,25 @@ func (n *Network) visit(backward Role, pick func(layers [][]*weights, choices []
 		if c != nil {
 			heads, stacks = c.Head[j-1], c.Stack[j-1]
 		}
-		several := false
 		for layer := range n.head[j-1] {
-			ws := pick(n.head[j-1], heads, layer)
-			several = several || len(ws) > 1
-			add(ws...)
+			add(pick(n.head[j-1], heads, layer)...)
 		}
 		for layer := range n.stack[j-1] {
-			ws := pick(n.stack[j-1], stacks, layer)
-			several = several || len(ws) > 1
-			add(ws...)
-		}
-		if several {
-			key := sumOf(s, j)
-			forward.add(key.Op, key.Role)
+			add(pick(n.stack[j-1], stacks, layer)...)
 		}
 	}
 	add(n.final...)
-	forward.add(n.classifier.op, backward)
-	if backward == Evaluate {
+	forward.add(n.classifier.op, last)
+	if last == Evaluate {
 		return forward.keys
 	}
 	for i := len(order) - 1; i >= 0; i-- {
-		if o := order[i]; backward == WeightBackward || o != n.stem.op && o != n.first.op {
-			forward.add(o, backward)
+		o := order[i]
+		if last == Update || o != n.stem.op && o != n.first.op {
+			forward.add(o, Backward)
+		}
+		if last == Update && o.Kind != space.Skip {
+			forward.add(o, Update)
 		}
 	}
 	return forward.keys

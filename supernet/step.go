@@ -1,7 +1,7 @@
 package supernet
 
 import (
-	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -22,7 +22,7 @@ type Products struct {
 // taken is one operation of a step, with what its backward needs.
 type taken struct {
 	weights *weights
-	input   *value
+	input   lanes
 	factor  float64 // what the output was multiplied with
 	saved   *value  // nil where nothing is kept
 }
@@ -34,34 +34,34 @@ type layerTaken []taken
 // and a slot is free, so branches that do not depend on each other run at once. The order of every sum is the program's,
 // whatever runs first.
 type pass struct {
-	n        *Network
-	choice   *Choice
-	backward Role // of the step; Evaluate for none
-	rate     *value
-	stem     taken
-	first    taken
-	heads    [][]layerTaken // block-1, incoming connection
-	stacks   [][]layerTaken // block-1, stacked layer
-	finals   []taken
-	feature  *value // sum of the final 1×1 convolutions
-	scalars  map[float32]*value
-	calls    sync.WaitGroup
-	number   int // of calls so far
-	mu       sync.Mutex
-	err      error // the first
+	n       *Network
+	choice  *Choice
+	last    Role // of the step
+	rate    *value
+	stem    taken
+	first   taken
+	heads   [][]layerTaken // block-1, incoming connection
+	stacks  [][]layerTaken // block-1, stacked layer
+	finals  []taken
+	feature *value // sum of the final 1×1 convolutions
+	scalars map[float32]*value
+	calls   sync.WaitGroup
+	number  int // of calls so far
+	mu      sync.Mutex
+	err     error // the first
 }
 
 // WeightStep runs the choice forward and backward and updates the weights of what ran, at the given learning rate. Nothing
 // else is decayed or moved. Running statistics of batch norm move too.
 func (n *Network) WeightStep(b Batch, c *Choice, rate float64) (Result, error) {
-	result, _, err := n.step(b, c, WeightBackward, rate)
+	result, _, err := n.step(b, c, Update, rate)
 	return result, err
 }
 
 // ArchitectureStep runs the choice forward and backward without touching any weight, and returns the inner products that
 // the gradients of alpha and beta are made of.
 func (n *Network) ArchitectureStep(b Batch, c *Choice) (Result, *Products, error) {
-	return n.step(b, c, ArchitectureBackward, 0)
+	return n.step(b, c, Backward, 0)
 }
 
 // Evaluate runs the choice forward only, with the statistics of the batch.
@@ -79,7 +79,7 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 		return Result{}, nil, err
 	}
 	n.executables.request(n.sampled(c, role), true)
-	p := &pass{n: n, choice: c, backward: role, scalars: map[float32]*value{}}
+	p := &pass{n: n, choice: c, last: role, scalars: map[float32]*value{}}
 	defer func() {
 		p.end()
 		if err == nil {
@@ -93,7 +93,7 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 	if err != nil {
 		return Result{}, nil, err
 	}
-	if err := p.forward(valueOf(n.stem.client, image)); err != nil {
+	if err := p.forward(lanes{valueOf(n.stem.client, image)}); err != nil {
 		return Result{}, nil, err
 	}
 	labels, err := mesh.Share(n.devices[n.classifier.client].backend, b.Labels, size)
@@ -169,11 +169,42 @@ func (p *pass) zero(client int, dims ...int) (*value, error) {
 	return keep(client, t), nil
 }
 
+// inputs lists the lanes of an operation's input as its executables take them: an image, a stem's, has but one.
+func (p *pass) inputs(w *weights, l lanes) ([]*value, error) {
+	if w.op.Kind == space.Stem {
+		return slices.Clone(l), nil
+	}
+	return p.addends(w.client, l, w.op.Resolution, w.op.In)
+}
+
+// addends lists the lanes of a map, [batch, resolution, resolution, channels] each, as an executable on a client takes them: all,
+// zeros where one is empty.
+func (p *pass) addends(client int, l lanes, resolution, channels int) ([]*value, error) {
+	out := make([]*value, lanesOfAStep)
+	copy(out, l)
+	for i := range out {
+		if out[i] == nil {
+			var err error
+			if out[i], err = p.zero(client, p.n.share(), resolution, resolution, channels); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
 // call arranges the call of an executable: with all tensors of the arguments, in order, once they are there. Done takes the
 // results, and settles values by them.
 func (p *pass) call(key Executable, args []*value, done func(out []*tensors.Tensor, err error)) {
-	number := p.number
+	p.callAt(p.number, key, args, done)
 	p.number++
+}
+
+// afterAll is added to the number of a call that nothing waits for but the end of the step.
+const afterAll = 1 << 30
+
+// callAt is call with a number that says when its turn is, see [slots].
+func (p *pass) callAt(number int, key Executable, args []*value, done func(out []*tensors.Tensor, err error)) {
 	for _, v := range args {
 		v.retain()
 	}
@@ -219,46 +250,46 @@ func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Te
 
 // forward arranges everything before the classifier. Connections are added up from the farthest predecessor to the nearest:
 // the farthest is there first.
-func (p *pass) forward(image *value) error {
+func (p *pass) forward(image lanes) error {
 	s := p.n.space
 	x, err := p.run(&p.stem, p.n.stem, image, nil, 1)
 	image.release()
 	if err != nil {
 		return err
 	}
-	outputs := make([]*value, len(s.Blocks))
+	outputs := make([]lanes, len(s.Blocks))
 	defer func() {
-		for _, v := range outputs {
-			v.release()
+		for i := range outputs {
+			outputs[i].release()
 		}
 	}()
-	outputs[0], err = p.run(&p.first, p.n.first, x, nil, 1)
+	y, err := p.run(&p.first, p.n.first, lanes{x}, nil, 1)
 	x.release()
 	if err != nil {
 		return err
 	}
+	outputs[0] = lanes{y}
 	p.heads, p.stacks = make([][]layerTaken, len(s.Blocks)-1), make([][]layerTaken, len(s.Blocks)-1)
 	for j := 1; j < len(s.Blocks); j++ {
-		var sum lanes
 		p.heads[j-1] = make([]layerTaken, len(p.n.head[j-1]))
 		incoming := s.Incoming(j)
 		for i := len(incoming) - 1; i >= 0; i-- {
 			c := incoming[i]
 			beta := p.choice.Beta[c.From][c.Outgoing]
 			layer := &p.heads[j-1][c.Incoming]
-			if err := p.layer(layer, p.n.head[j-1][c.Incoming], p.choice.Head[j-1][c.Incoming], outputs[c.From], &sum, beta); err != nil {
+			if err := p.layer(layer, p.n.head[j-1][c.Incoming], p.choice.Head[j-1][c.Incoming], outputs[c.From], &outputs[j], beta); err != nil {
 				return err
 			}
 		}
-		outputs[j] = p.join(&sum, j)
 		p.stacks[j-1] = make([]layerTaken, len(p.n.stack[j-1]))
 		for l := range p.n.stack[j-1] {
 			var next lanes
 			if err := p.layer(&p.stacks[j-1][l], p.n.stack[j-1][l], p.choice.Stack[j-1][l], outputs[j], &next, 1); err != nil {
+				next.release()
 				return err
 			}
 			outputs[j].release()
-			outputs[j] = p.join(&next, j)
+			outputs[j] = next
 		}
 	}
 	p.finals = make([]taken, len(p.n.final))
@@ -274,8 +305,13 @@ func (p *pass) forward(image *value) error {
 }
 
 // layer adds factor · Σ weight · op(x) over the picks to the sum.
-func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x *value, sum *lanes, factor float64) error {
+func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x lanes, sum *lanes, factor float64) error {
 	*done = make(layerTaken, len(picks))
+	if len(picks) == 1 && factor*picks[0].Weight == 1 && candidates[picks[0].Candidate].op.Kind == space.Skip && len(*sum) == 0 {
+		(*done)[0] = taken{weights: candidates[picks[0].Candidate], input: x.retain(), factor: 1}
+		*sum = x.retain()
+		return nil
+	}
 	for i, pick := range picks {
 		lane := sum.lane(p.n.laneOf(candidates[pick.Candidate], len(picks)))
 		var err error
@@ -287,12 +323,9 @@ func (p *pass) layer(done *layerTaken, candidates []*weights, picks []Pick, x *v
 }
 
 // run arranges one operation: accumulator + factor · op(x), where a nil accumulator is zero. It takes over the accumulator.
-func (p *pass) run(t *taken, w *weights, x, accumulator *value, factor float64) (*value, error) {
+func (p *pass) run(t *taken, w *weights, x lanes, accumulator *value, factor float64) (*value, error) {
 	n, o := p.n, w.op
 	*t = taken{weights: w, input: x.retain(), factor: factor}
-	if o.Kind == space.Skip && accumulator == nil && factor == 1 {
-		return x.retain(), nil
-	}
 	if err := n.materialize(w); err != nil {
 		accumulator.release()
 		return nil, err
@@ -309,14 +342,18 @@ func (p *pass) run(t *taken, w *weights, x, accumulator *value, factor float64) 
 	if err != nil {
 		return nil, err
 	}
+	args, err := p.inputs(w, x)
+	if err != nil {
+		return nil, err
+	}
 	y := newValue(w.client)
 	role := Evaluate
-	if p.backward != Evaluate {
+	if p.last != Evaluate {
 		role = Forward
 		t.saved = newValue(w.client)
 	}
 	saved := t.saved
-	p.call(Executable{o, role}, []*value{x, accumulator, scale, keep(w.client, w.params...)}, func(out []*tensors.Tensor, err error) {
+	p.call(Executable{o, role}, append(args, accumulator, scale, keep(w.client, w.params...)), func(out []*tensors.Tensor, err error) {
 		if err != nil {
 			out = make([]*tensors.Tensor, 1)
 		}
@@ -336,14 +373,14 @@ func (p *pass) classify(labels, mask *value, result *Result) (*value, error) {
 		return nil, err
 	}
 	args := []*value{p.feature, labels, mask, p.rate, keep(w.client, w.params...)}
-	if p.backward == WeightBackward {
+	if p.last == Update {
 		if err := n.materializeVelocity(w); err != nil {
 			return nil, err
 		}
 		args = append(args, keep(w.client, w.velocity...))
 	}
 	gradient := newValue(w.client)
-	role := p.backward
+	role := p.last
 	p.call(Executable{w.op, role}, args, func(out []*tensors.Tensor, err error) {
 		if err != nil || role == Evaluate {
 			gradient.settle(nil, err)
@@ -355,7 +392,7 @@ func (p *pass) classify(labels, mask *value, result *Result) (*value, error) {
 		}
 		*result = Result{Loss: float64(tensors.ToScalar[float32](out[0])), Correct: int(tensors.ToScalar[float32](out[1]))}
 		transfer.Free(out[:2]...)
-		if role == WeightBackward {
+		if role == Update {
 			w.replace(out[3:])
 		}
 	})
@@ -379,7 +416,7 @@ func (w *weights) replace(updated []*tensors.Tensor) {
 func (p *pass) back(feature *value) (*Products, error) {
 	s := p.n.space
 	grads := make([]lanes, len(s.Blocks))
-	var g *value
+	var g lanes
 	defer func() {
 		feature.release()
 		g.release()
@@ -389,17 +426,20 @@ func (p *pass) back(feature *value) (*Products, error) {
 	}()
 	products := &Products{Final: make([]float64, len(p.finals)), Head: make([][][]float64, len(p.heads)), Stack: make([][][]float64, len(p.stacks))}
 	for _, c := range s.Incoming(len(s.Blocks)) {
-		if err := p.backOp(&p.finals[c.Incoming], feature, grads[c.From].lane(0), &products.Final[c.Incoming]); err != nil {
+		if err := p.backOp(&p.finals[c.Incoming], lanes{feature}, grads[c.From].lane(0), &products.Final[c.Incoming]); err != nil {
 			return nil, err
 		}
 	}
 	for j := len(s.Blocks) - 1; j > 0; j-- {
 		g.release()
-		g = p.join(&grads[j], j)
+		g, grads[j] = grads[j], nil
 		layers := p.stacks[j-1]
 		products.Stack[j-1] = make([][]float64, len(layers))
 		for l := len(layers) - 1; l >= 0; l-- {
 			products.Stack[j-1][l] = make([]float64, len(layers[l]))
+			if t := &layers[l][0]; len(layers[l]) == 1 && t.factor == 1 && t.weights.op.Kind == space.Skip && p.last == Update {
+				continue // its gradient is that of the sum
+			}
 			var next lanes
 			for i := range layers[l] {
 				if err := p.backOp(&layers[l][i], g, next.lane(p.n.laneOf(layers[l][i].weights, len(layers[l]))), &products.Stack[j-1][l][i]); err != nil {
@@ -408,7 +448,7 @@ func (p *pass) back(feature *value) (*Products, error) {
 				}
 			}
 			g.release()
-			g = p.join(&next, j)
+			g = next
 		}
 		products.Head[j-1] = make([][]float64, len(p.heads[j-1]))
 		for _, c := range s.Incoming(j) {
@@ -421,50 +461,27 @@ func (p *pass) back(feature *value) (*Products, error) {
 			}
 		}
 	}
-	if p.backward == ArchitectureBackward {
+	if p.last == Backward {
 		return products, nil // nothing before the first block has architecture parameters
 	}
 	g.release()
-	g = p.join(&grads[0], 0)
+	g, grads[0] = grads[0], nil
 	for _, t := range []*taken{&p.first, &p.stem} {
 		var next *value
 		if err := p.backOp(t, g, &next, nil); err != nil {
 			return nil, err
 		}
 		g.release()
-		g = next
+		g = lanes{next}
 	}
 	return products, nil
 }
 
-// join adds up the lanes, [batch, resolution, resolution, channels], and takes them over.
-func (p *pass) join(l *lanes, block int) *value {
-	var sum *value
-	for _, v := range *l {
-		if sum == nil || v == nil {
-			sum = cmp.Or(sum, v)
-			continue
-		}
-		key := sumOf(p.n.space, block)
-		joined := newValue(p.n.client(key.Op))
-		p.call(key, []*value{sum, v}, func(out []*tensors.Tensor, err error) { joined.settle(out, err) })
-		sum.release()
-		v.release()
-		sum = joined
-	}
-	*l = nil
-	return sum
-}
-
 // backOp arranges one operation's backward from g, the gradient of the sum that its output was added to: it adds the gradient
 // of its input to the accumulator, where nil is zero.
-func (p *pass) backOp(t *taken, g *value, accumulator **value, product *float64) error {
+func (p *pass) backOp(t *taken, g lanes, accumulator **value, product *float64) error {
 	n, w := p.n, t.weights
-	o, role := w.op, p.backward
-	if o.Kind == space.Skip && role == WeightBackward && *accumulator == nil && t.factor == 1 {
-		*accumulator = g.retain()
-		return nil
-	}
+	o := w.op
 	before := *accumulator
 	*accumulator = nil
 	var err error
@@ -478,40 +495,63 @@ func (p *pass) backOp(t *taken, g *value, accumulator **value, product *float64)
 	if err != nil {
 		return err
 	}
-	args := []*value{t.input, g, before, scale, p.rate, keep(w.client, w.params...)}
+	args, err := p.inputs(w, t.input)
+	if err != nil {
+		return err
+	}
+	gradient, err := p.addends(w.client, g, o.OutResolution(), o.Out)
+	if err != nil {
+		return err
+	}
+	args = append(append(args, gradient...), before, scale, keep(w.client, w.params...))
 	if t.saved != nil {
 		args = append(args, t.saved)
 	}
-	updates := role == WeightBackward && len(w.params) > 0
-	if updates {
-		if err := n.materializeVelocity(w); err != nil {
-			return err
-		}
-		args = append(args, keep(w.client, w.velocity...), keep(w.client, w.running))
-	}
-	dx := newValue(w.client)
+	dx, between := newValue(w.client), newValue(w.client)
+	defer between.release()
 	*accumulator = dx
-	p.call(Executable{o, role}, args, func(out []*tensors.Tensor, err error) {
+	p.call(Executable{o, Backward}, args, func(out []*tensors.Tensor, err error) {
 		if err != nil {
 			dx.settle(nil, err)
+			between.settle(nil, err)
 			return
 		}
 		dx.settle(out[:1], nil)
-		switch {
-		case role == ArchitectureBackward:
-			if product != nil {
-				*product = float64(tensors.ToScalar[float32](out[1]))
-			}
-			transfer.Free(out[1])
-		case updates:
-			transfer.Free(w.running)
-			w.running = out[1]
-			w.replace(out[2:])
+		between.settle(out[2:], nil)
+		if product != nil {
+			*product = float64(tensors.ToScalar[float32](out[1]))
 		}
+		transfer.Free(out[1])
 	})
+	if p.last == Update && len(w.params) > 0 {
+		if err := p.update(t, between); err != nil {
+			return err
+		}
+	}
 	// The call keeps what it needs: what was kept for it is not needed after it.
 	t.input.release()
 	t.saved.release()
-	t.input, t.saved = nil, nil
+	t.saved = nil
+	return nil
+}
+
+// update arranges new weights for an operation, between its backward and the end of the step.
+func (p *pass) update(t *taken, between *value) error {
+	n, w := p.n, t.weights
+	if err := n.materializeVelocity(w); err != nil {
+		return err
+	}
+	args, err := p.inputs(w, t.input)
+	if err != nil {
+		return err
+	}
+	args = append(args, p.rate, keep(w.client, w.params...), keep(w.client, w.velocity...), keep(w.client, w.running), t.saved, between)
+	p.callAt(p.number+afterAll, Executable{w.op, Update}, args, func(out []*tensors.Tensor, err error) {
+		if err == nil {
+			transfer.Free(w.running)
+			w.running = out[0]
+			w.replace(out[1:])
+		}
+	})
 	return nil
 }

@@ -187,11 +187,12 @@ func TestOnlySampledOperationsExecute(t *testing.T) {
 			return // a skip alone is its input: nothing to call
 		}
 		want[Executable{o, Forward}]++
-		want[Executable{o, WeightBackward}]++
+		want[Executable{o, Backward}]++
+		want[Executable{o, Update}]++
 	}
 	add(s.StemOp())
 	add(s.FirstOp())
-	want[Executable{s.ClassifierOp(), WeightBackward}] = 1 // forward, loss and backward in one
+	want[Executable{s.ClassifierOp(), Update}] = 1 // forward, loss and backward in one
 	for j := 1; j < len(s.Blocks); j++ {
 		for _, c := range s.Incoming(j) {
 			add(s.HeadOps(c)[1])

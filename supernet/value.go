@@ -2,6 +2,7 @@ package supernet
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -98,8 +99,8 @@ func (v *value) release() {
 	}
 }
 
-// lanes are sums that are added up at once, see [Network.laneOf]: what is in different lanes depends on each other only where
-// they are joined.
+// lanes are parts of a sum that are added up at once, see [Network.laneOf]. Whoever takes the sum takes all lanes and adds them: a
+// call of its own for that would take longer, and all that comes after would wait for it.
 type lanes []*value
 
 // lane returns the sum of a lane; nil in it is zero.
@@ -108,6 +109,16 @@ func (l *lanes) lane(i int) **value {
 		*l = append(*l, nil)
 	}
 	return &(*l)[i]
+}
+
+// retain adds a user of all lanes, who calls release.
+func (l lanes) retain() lanes {
+	for _, v := range l {
+		if v != nil {
+			v.retain()
+		}
+	}
+	return slices.Clone(l)
 }
 
 func (l *lanes) release() {

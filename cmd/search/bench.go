@@ -228,7 +228,7 @@ type bench struct {
 }
 
 // roles are the kinds of steps, in the order in which they are timed.
-var roles = []supernet.Role{supernet.WeightBackward, supernet.ArchitectureBackward}
+var roles = []supernet.Role{supernet.Update, supernet.Backward}
 
 // step runs a step of a kind. Along a fixed path every step samples the same.
 func (b *bench) step(role supernet.Role) error {
@@ -236,7 +236,7 @@ func (b *bench) step(role supernet.Role) error {
 		b.random = rand.New(rand.NewPCG(1, 1))
 	}
 	p := b.space.NewParameters()
-	if role == supernet.ArchitectureBackward {
+	if role == supernet.Backward {
 		_, _, err := b.network.ArchitectureStep(b.batch, search.Pairs(b.space, p, b.random))
 		return err
 	}

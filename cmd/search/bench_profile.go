@@ -39,14 +39,14 @@ type benchKind struct {
 	Gigabytes      float64 `json:"gb"`
 }
 
-// profile adds the calls up by kind. The arithmetic is that of convolutions and linear layers alone, twice for a backward and
-// half of that again less for one without weight gradients; the traffic is that of arguments and results, read and written once.
+// profile adds the calls up by kind. The arithmetic is that of convolutions and linear layers alone: as much for a forward, a
+// backward and an update, and all three for a classifier; the traffic is that of arguments and results, read and written once.
 func (b *bench) profile(f floors, choose func(space.Op) op.Lowering) []benchKind {
 	var kinds []benchKind
 	for _, role := range roles {
 		for key, usage := range b.steps[role] {
 			k := benchKind{Step: "weights", Operation: string(key.Op.Kind), Direction: key.Role.String(), Lowering: "-"}
-			if role == supernet.ArchitectureBackward {
+			if role == supernet.Backward {
 				k.Step = "architecture"
 			}
 			if key.Op.Kind == space.MBConv {
@@ -63,11 +63,8 @@ func (b *bench) profile(f floors, choose func(space.Op) op.Lowering) []benchKind
 			}
 			calls := float64(usage.Calls) / float64(b.Steps)
 			flop := 2 * float64(key.Op.MultiplyAdds()) * float64(b.Batch)
-			switch {
-			case key.Op.Kind == space.Classifier:
+			if key.Op.Kind == space.Classifier {
 				flop *= 3
-			case key.Role == supernet.WeightBackward:
-				flop *= 2
 			}
 			sum := &kinds[i]
 			sum.Calls += calls

@@ -28,8 +28,8 @@ func TestBenchPrintsThePeersKeys(t *testing.T) {
 			Executables   int      `json:"executables"`
 			Compile       float64  `json:"compile_s"`
 			Profile       []struct {
-				Step           string
-				Calls, Seconds float64
+				Step, Direction string
+				Calls, Seconds  float64
 			}
 		}
 		var raw map[string]json.RawMessage
@@ -53,13 +53,16 @@ func TestBenchPrintsThePeersKeys(t *testing.T) {
 		if got.Parameters <= 0 || got.Executables < 10 || got.Compile <= 0 {
 			t.Errorf("%s", stdout.String())
 		}
-		steps := map[string]float64{}
+		calls := map[string]map[string]float64{"weights": {}, "architecture": {}}
 		for _, kind := range got.Profile {
-			steps[kind.Step] += kind.Calls
+			calls[kind.Step][kind.Direction] += kind.Calls
 		}
-		// A weight step calls each operation of the path forward and backward, and the classifier once; skips cost nothing.
-		if steps["weights"] < 13 || steps["architecture"] <= steps["weights"] {
-			t.Errorf("calls per step: %v", steps)
+		// A weight step calls each operation of the path forward, backward and for its update, and the classifier once, as an
+		// update; skips cost nothing. An architecture step has two operations where a weight step has one, but updates nothing.
+		weights, architecture := calls["weights"], calls["architecture"]
+		if weights["forward"] < 6 || weights["backward"] != weights["forward"] || weights["update"] != weights["forward"]+1 ||
+			architecture["forward"] <= weights["forward"] || architecture["backward"] <= weights["backward"] || architecture["update"] != 0 {
+			t.Errorf("calls per step: %v", calls)
 		}
 	}
 }

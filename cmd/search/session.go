@@ -228,9 +228,9 @@ func (s *session) save(folder string) error {
 // execute runs the search from where it stands to its end, saving as it goes, and writes what it derives.
 func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) error {
 	// What steps may sample is compiled while the first ones run; what they wait for comes before it.
-	s.network.CompileAhead(s.network.Executables(supernet.WeightBackward))
+	s.network.CompileAhead(s.network.Executables(supernet.Update))
 	if s.config.ArchitectureEpoch < s.config.Epochs {
-		s.network.CompileAhead(s.network.Executables(supernet.ArchitectureBackward))
+		s.network.CompileAhead(s.network.Executables(supernet.Backward))
 	}
 	total, before := s.search.Steps(s.search.State().Epoch)
 	bar := progress.New(s.stderr, "search", total)

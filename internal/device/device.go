@@ -4,8 +4,10 @@ package device
 
 import (
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/dtypes/float16"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -25,10 +27,19 @@ func Upload[T Value](b compute.Backend, v []T, dims ...int) (*tensors.Tensor, er
 
 // Zeros allocates a float32 tensor of zeros on the device.
 func Zeros(b compute.Backend, dims ...int) (*tensors.Tensor, error) {
-	return Upload(b, make([]float32, Size(dims)), dims...)
+	if !b.HasSharedBuffers() {
+		return Upload(b, make([]float32, Size(dims)), dims...)
+	}
+	buffer, flat, err := b.NewSharedBuffer(0, shapes.Make(dtypes.Float32, dims...))
+	if err != nil {
+		return nil, err
+	}
+	clear(flat.([]float32))
+	return tensors.FromBuffer(buffer)
 }
 
-// Copy copies a tensor from another client of the same host, whose memory it reads in place.
+// Copy copies a tensor from another client of the same host, whose memory it reads in place. Where the client can share memory
+// with Go, it is written in place too: a client takes what is handed to it, if that is large, only when none of its calls runs.
 func Copy(b compute.Backend, t *tensors.Tensor) (*tensors.Tensor, error) {
 	from, err := t.Backend()
 	if err != nil {
@@ -42,7 +53,15 @@ func Copy(b compute.Backend, t *tensors.Tensor) (*tensors.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	copied, err := b.BufferFromFlatData(0, flat, t.Shape())
+	var copied compute.Buffer
+	if b.HasSharedBuffers() {
+		var to any
+		if copied, to, err = b.NewSharedBuffer(0, t.Shape()); err == nil {
+			copy(dtypes.UnsafeByteSliceFromAny(to), dtypes.UnsafeByteSliceFromAny(flat))
+		}
+	} else {
+		copied, err = b.BufferFromFlatData(0, flat, t.Shape())
+	}
 	if err != nil {
 		return nil, err
 	}

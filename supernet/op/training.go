@@ -161,69 +161,101 @@ func Output(o space.Op, f Form, x *Node, params, saved []*Node) *Node {
 // Backward returns the gradient of x and those of the parameters, in their order, from dy, the gradient of [Forward]'s
 // output. A stem's input gradient is nil: nothing learns from it.
 func Backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node, grads []*Node) {
-	switch o.Kind {
-	case space.Skip:
-		return Identity(dy), nil
-	case space.Classifier:
+	if o.Kind == space.Classifier {
 		pooled := saved[0]
 		d := x.Shape().Dimensions
 		spread := MulScalar(productTB(dy, params[0]), 1/float64(d[1]*d[2]))
 		return BroadcastToShape(Reshape(like(spread, x), d[0], 1, 1, d[3]), x.Shape()), []*Node{productTA(pooled, dy), columnSum(dy)}
+	}
+	dx, before, affine := backward(o, f, x, dy, params, saved)
+	return dx, append(WeightGradients(o, f, x, params, saved, before), affine...)
+}
+
+// InputGradient is the first part of [Backward], which what comes before waits for: it returns the gradient of x, and those of each
+// convolution's output before batch norm, [rows, channels], from which [WeightGradients] goes on. Batch norm is not affine.
+func InputGradient(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node, before []*Node) {
+	dx, before, _ = backward(o, f, x, dy, params, saved)
+	return dx, before
+}
+
+// backward also returns the gradients of batch norm's scales and offsets, where they are there.
+func backward(o space.Op, f Form, x, dy *Node, params, saved []*Node) (dx *Node, before, affine []*Node) {
+	if o.Kind == space.Skip {
+		return Identity(dy), nil, nil
 	}
 	t := f.nodes(o, x, params)
 	t.restore(o, saved)
 	dy = t.wide(dy)
 	n, w := x.Shape().Dimensions[0], windowOf(o)
 	count := len(t.norms)
-	grads = make([]*Node, len(params))
-	normal := make([]*Node, count) // normalized pre-activations
-	for i, b := range t.norms {
-		normal[i] = b.normalize(t.wide(t.pre[i]))
+	before = make([]*Node, count)
+	if f.Affine {
+		affine = make([]*Node, 2*count)
 	}
 	// through passes a gradient back through batch norm i, and first through its relu6 where it has one.
 	through := func(i int, d *Node, clipped bool) *Node {
 		d = t.wide(d)
+		normal := t.norms[i].normalize(t.wide(t.pre[i]))
 		if clipped {
-			d = relu6Backward(d, t.norms[i].apply(normal[i]))
+			d = relu6Backward(d, t.norms[i].apply(normal))
 		}
-		du, dscale, doffset := t.norms[i].backward(d, normal[i])
+		du, dscale, doffset := t.norms[i].backward(d, normal)
 		if f.Affine {
-			grads[count+2*i], grads[count+2*i+1] = dscale, doffset
+			affine[2*i], affine[2*i+1] = dscale, doffset
 		}
-		return t.narrow(du)
+		before[i] = t.narrow(du)
+		return before[i]
 	}
-	activation := func(i int) *Node { return t.narrow(relu6(t.norms[i].apply(normal[i]))) }
 	switch o.Kind {
 	case space.Stem:
-		du := through(0, rows(dy), true)
-		grads[0] = weightGradient(stemColumns(x, w), du, params[0])
-		return nil, grads
+		through(0, rows(dy), true)
+		return nil, before, affine
 	case space.Final:
-		du := through(0, rows(dy), true)
-		grads[0] = weightGradient(rows(x), du, params[0])
-		return fromRows(productTB(du, t.weights[0]), n, o.Resolution), grads
+		return fromRows(productTB(through(0, rows(dy), true), t.weights[0]), n, o.Resolution), before, affine
 	case space.MBConv:
 	default:
 		panic(fmt.Errorf("op %s has no training form", o.Key()))
 	}
 	spread := count - 2 // the depthwise convolution
 	du3 := through(spread+1, rows(dy), false)
-	grads[spread+1] = weightGradient(activation(spread), du3, params[spread+1])
 	du2 := fromRows(through(spread, productTB(du3, t.weights[spread+1]), true), n, w.out)
-	h := x
-	if o.Expansion > 1 {
-		h = fromRows(activation(0), n, o.Resolution)
-	}
-	grads[spread] = depthwiseKernelGradient(f.Lowering, h, du2, params[spread], w)
 	dh := OptimizationBarrier(rows(depthwiseInputGradient(f.Lowering, du2, t.weights[spread], w)))
 	if o.Expansion > 1 {
-		du1 := through(0, dh, true)
-		grads[0] = weightGradient(rows(x), du1, params[0])
-		dh = productTB(du1, t.weights[0])
+		dh = productTB(through(0, dh, true), t.weights[0])
 	}
 	dx = fromRows(dh, n, o.Resolution)
 	if o.Shortcut() {
 		dx = t.narrow(Add(t.wide(dx), dy))
 	}
-	return dx, grads
+	return dx, before, affine
+}
+
+// WeightGradients is the second part of [Backward]: it returns the gradients of the convolutions' weights from what
+// [InputGradient] returned.
+func WeightGradients(o space.Op, f Form, x *Node, params, saved, before []*Node) (grads []*Node) {
+	if o.Kind == space.Skip {
+		return nil
+	}
+	t := f.nodes(o, x, params)
+	t.restore(o, saved)
+	n, w := x.Shape().Dimensions[0], windowOf(o)
+	count := len(t.norms)
+	grads = make([]*Node, count)
+	activation := func(i int) *Node { return t.narrow(relu6(t.norms[i].apply(t.norms[i].normalize(t.wide(t.pre[i]))))) }
+	switch o.Kind {
+	case space.Stem:
+		grads[0] = weightGradient(stemColumns(x, w), before[0], params[0])
+	case space.Final:
+		grads[0] = weightGradient(rows(x), before[0], params[0])
+	case space.MBConv:
+		spread := count - 2
+		h := x
+		if o.Expansion > 1 {
+			grads[0] = weightGradient(rows(x), before[0], params[0])
+			h = fromRows(activation(0), n, o.Resolution)
+		}
+		grads[spread] = depthwiseKernelGradient(f.Lowering, h, fromRows(before[spread], n, w.out), params[spread], w)
+		grads[spread+1] = weightGradient(activation(spread), before[spread+1], params[spread+1])
+	}
+	return grads
 }
