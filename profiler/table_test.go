@@ -112,3 +112,28 @@ func TestEntriesFitTheTable(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Entries of two runs that differ by what runs differ agree, and are not flagged noisy for it.
+func TestEntriesAllowForWhatRunsDiffer(t *testing.T) {
+	op := tiny(t).Items[0].Op
+	of := func(ms float64) lut.Entry {
+		var log Log
+		rounds := make([]Round, 20)
+		for i := range rounds {
+			rounds[i] = Round{Number: i + 1, LapsMS: []float64{ms * (1 + 1e-4*float64(i))}, SentinelMS: 1}
+		}
+		if err := log.Add(Record{Key: op.Key(), Visit: 1, Rounds: rounds}); err != nil {
+			t.Fatal(err)
+		}
+		table := settings().NewTable()
+		settings().Fill(table, &log, op.Key())
+		return table.Entries[0]
+	}
+	a, b := of(1), of(1.015)
+	if len(a.Flags)+len(b.Flags) > 0 || b.LowMS > a.HighMS || a.LowMS >= a.MedianMS {
+		t.Errorf("%+v and %+v do not agree", a, b)
+	}
+	if c := of(1.04); c.LowMS <= a.HighMS {
+		t.Errorf("%+v and %+v agree", a, c)
+	}
+}
