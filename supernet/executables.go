@@ -15,6 +15,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/support/exceptions"
 
+	transfer "densenas/internal/device"
 	"densenas/supernet/mesh"
 	"densenas/supernet/space"
 )
@@ -175,7 +176,7 @@ func (e *executables) next() (Executable, bool) {
 func (e *executables) compile(key Executable) (code compute.Executable, bytes int64, err error) {
 	err = exceptions.TryCatch[error](func() {
 		p := e.program(key)
-		b := &capture{Backend: e.backend(key)}
+		b := &transfer.Capture{Backend: e.backend(key)}
 		g := NewGraph(b, key.String())
 		if err := mesh.Join(g, e.backend(key)); err != nil {
 			panic(err)
@@ -192,36 +193,12 @@ func (e *executables) compile(key Executable) (code compute.Executable, bytes in
 		if err := g.Compile(out...); err != nil {
 			panic(err)
 		}
-		code = b.code
+		code = b.Code
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", key, err)
 	}
 	return code, bytes, nil
-}
-
-// capture is a backend that keeps what is compiled, so that the graph can be dropped: a thousand graphs are more memory than
-// what they are compiled to.
-type capture struct {
-	compute.Backend
-	code compute.Executable
-}
-
-// Builder implements [compute.Backend].
-func (c *capture) Builder(name string) compute.Builder {
-	return capturingBuilder{c.Backend.Builder(name), c}
-}
-
-type capturingBuilder struct {
-	compute.Builder
-	to *capture
-}
-
-// Compile implements [compute.Builder].
-func (b capturingBuilder) Compile() (compute.Executable, error) {
-	code, err := b.Builder.Compile()
-	b.to.code = code
-	return code, err
 }
 
 // wait returns an executable when it is ready.

@@ -17,8 +17,8 @@ import (
 // compiled builds x [2] · w [] on every device, and the sum of its elements on all devices.
 func compiled(t *testing.T, b compute.Backend) compute.Executable {
 	t.Helper()
-	keeper := &keeper{Backend: b}
-	g := NewGraph(keeper, "test")
+	capture := &device.Capture{Backend: b}
+	g := NewGraph(capture, "test")
 	if err := Join(g, b); err != nil {
 		t.Fatal(err)
 	}
@@ -31,29 +31,8 @@ func compiled(t *testing.T, b compute.Backend) compute.Executable {
 	if err := g.Compile(y, sum); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(keeper.code.Finalize)
-	return keeper.code
-}
-
-// keeper keeps what is compiled.
-type keeper struct {
-	compute.Backend
-	code compute.Executable
-}
-
-func (k *keeper) Builder(name string) compute.Builder {
-	return keepingBuilder{k.Backend.Builder(name), k}
-}
-
-type keepingBuilder struct {
-	compute.Builder
-	to *keeper
-}
-
-func (b keepingBuilder) Compile() (code compute.Executable, err error) {
-	code, err = b.Builder.Compile()
-	b.to.code = code
-	return code, err
+	t.Cleanup(capture.Code.Finalize)
+	return capture.Code
 }
 
 func bufferOf(t *testing.T, b compute.Backend, x *tensors.Tensor) compute.Buffer {
