@@ -110,6 +110,7 @@ func (r *Runner) Ops(ctx context.Context, ops []space.Op) ([]profiler.Compiled, 
 		}
 	}
 	if err := r.compileAll(ctx, jobs); err != nil {
+		free(jobs)
 		return nil, err
 	}
 	compiled := make([]profiler.Compiled, len(ops))
@@ -164,19 +165,18 @@ func (r *Runner) choose(ctx context.Context, ops []space.Op) error {
 			continue
 		}
 		undecided = append(undecided, key)
-		x, kernel := op.SpatialShapes(o, r.options.Batch)
+		in := r.inputs()
 		for _, l := range ways {
-			in := r.inputs()
 			jobs = append(jobs, job{name: o.Key() + ", written as " + l.String(), inputs: in, build: func(in []*graph.Node) *graph.Node { return op.Spatial(o, l, in[0], in[1]) }})
-			for _, dims := range [][]int{x, kernel} {
-				if err := in.add(1, dims...); err != nil {
-					return fmt.Errorf("%s: %w", o.Key(), err)
-				}
+		}
+		x, kernel := op.SpatialShapes(o, r.options.Batch)
+		for _, dims := range [][]int{x, kernel} {
+			if err := in.add(1, dims...); err != nil {
+				return fmt.Errorf("%s: %w", o.Key(), err)
 			}
 		}
 	}
 	if err := r.compileAll(ctx, jobs); err != nil {
-		jobs = nil // they are free
 		return err
 	}
 	for i, key := range undecided {
@@ -251,7 +251,7 @@ func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (prof
 	return c, nil
 }
 
-// job is a graph to compile over inputs, which the call then owns.
+// job is a graph to compile over inputs, which may be those of several jobs.
 type job struct {
 	name   string // for errors
 	inputs *inputs
@@ -259,7 +259,7 @@ type job struct {
 	call   *call
 }
 
-// free frees jobs with what was made of them.
+// free frees what was made of jobs, and their inputs.
 func free(jobs []job) {
 	for i := range jobs {
 		jobs[i].call.free()
@@ -269,7 +269,7 @@ func free(jobs []job) {
 	}
 }
 
-// compileAll compiles jobs, several at once. After an error, which is that of the first job that failed, all are free.
+// compileAll compiles jobs, several at once. An error is that of the first job that failed.
 func (r *Runner) compileAll(ctx context.Context, jobs []job) error {
 	errs := make([]error, len(jobs))
 	r.options.Parallel(len(jobs), func(i int) {
@@ -280,13 +280,7 @@ func (r *Runner) compileAll(ctx context.Context, jobs []job) error {
 			errs[i] = fmt.Errorf("%s: %w", jobs[i].name, errs[i])
 		}
 	})
-	for _, err := range errs {
-		if err != nil {
-			free(jobs)
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }
 
 // compile compiles a graph over the inputs, which the call then owns.
