@@ -15,7 +15,7 @@ func TestBudgetGoesWhereItHelps(t *testing.T) {
 			r.base[op] *= 200
 		}
 		r.compile = 100 * time.Millisecond
-		p := DefaultPolicy()
+		p := soon()
 		p.Total, p.Group, p.MaxDiscarded = total, 4, 0
 		j := job(ops)
 		if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
@@ -35,7 +35,7 @@ func TestBudgetGoesWhereItHelps(t *testing.T) {
 	r, ops, least := run(time.Nanosecond)
 	minimum := r.now
 	for op, n := range rounds(least) {
-		if n != DefaultPolicy().MinRounds {
+		if n != soon().MinRounds {
 			t.Errorf("%s: %d rounds without a budget to spend", op.Key(), n)
 		}
 	}
@@ -78,7 +78,7 @@ func TestBudgetGoesWhereItHelps(t *testing.T) {
 		t.Errorf("took %v", r.now)
 	}
 	for _, m := range all.Measurements() {
-		p := DefaultPolicy()
+		p := soon()
 		if took := spent(m.Rounds, p); m.Noisy && took < p.Limit && !beyond(m.RoundMedians(true), took, p) {
 			t.Errorf("%s is noisy still", m.Op.Key())
 		}
@@ -87,7 +87,7 @@ func TestBudgetGoesWhereItHelps(t *testing.T) {
 	// A continued run has what the runs before left of it.
 	j := Job{Items: job(ops).Items, Sentinel: ops[0], Log: some}
 	r, _ = fake(20, 0.05)
-	p := DefaultPolicy()
+	p := soon()
 	p.Total = total
 	if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestBudgetPassesOverWhatWasVisited(t *testing.T) {
 		r.base[op] *= 200
 	}
 	r.compile = 100 * time.Millisecond
-	p := DefaultPolicy()
+	p := soon()
 	p.Total, p.Group, p.MaxDiscarded = time.Nanosecond, 4, 0
 	j := job(ops)
 	if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {

@@ -32,7 +32,7 @@ func TestNothingIsCollectedWithinALap(t *testing.T) {
 	call := &litterer{bytes: 4 << 20}
 	before := debug.SetGCPercent(50)
 	defer debug.SetGCPercent(before)
-	p := DefaultPolicy()
+	p := soon()
 	p.MaxRounds, p.WarmUp = p.MinRounds, 5*time.Millisecond
 	b, err := NewBench(t.Context(), nil, p)
 	if err != nil {
@@ -83,7 +83,7 @@ func TestLapsDoNotAllocate(t *testing.T) {
 
 func TestSingleCallsGivePercentiles(t *testing.T) {
 	r, _ := fake(0, 0.3)
-	b, err := NewBench(t.Context(), nil, DefaultPolicy())
+	b, err := NewBench(t.Context(), nil, soon())
 	if err != nil {
 		t.Fatal(err)
 	}

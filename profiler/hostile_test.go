@@ -25,7 +25,7 @@ func TestHostileSamplesCostLittle(t *testing.T) {
 	record := func(rounds, call string) []byte {
 		return []byte(string(head) + "\n" + `{"key":"skip_i8_o8_s1_r8","visit":1,"compile_ms":0,"elapsed_ms":0,"outliers":0,"rounds":[` + rounds + `],"call_rounds":[` + call + `]}` + "\n")
 	}
-	policy, err := json.Marshal(DefaultPolicy().Journal())
+	policy, err := json.Marshal(soon().Journal())
 	if err != nil {
 		t.Fatal(err)
 	}

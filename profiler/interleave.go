@@ -21,11 +21,12 @@ type Bench struct {
 	ended     int // number of the last round that was not cut short
 	allowance int // rounds that the next group may discard
 	pause     func(ctx context.Context, d time.Duration) error
+	now       func() time.Time
 }
 
 // NewBench makes a bench with a sentinel, which it warms up; nil for none. The caller closes the sentinel.
 func NewBench(ctx context.Context, sentinel Call, p Policy) (*Bench, error) {
-	return newBench(ctx, sentinel, p, past{}, wait)
+	return newBench(ctx, sentinel, p, past{}, wait, time.Now)
 }
 
 // past is what is known of the rounds before, of a run that is continued.
@@ -34,13 +35,13 @@ type past struct {
 	sentinel []float64 // ms, in those that count
 }
 
-func newBench(ctx context.Context, sentinel Call, p Policy, before past, pause func(context.Context, time.Duration) error) (*Bench, error) {
+func newBench(ctx context.Context, sentinel Call, p Policy, before past, pause func(context.Context, time.Duration) error, now func() time.Time) (*Bench, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
 	b := &Bench{
 		policy: p, random: rand.New(rand.NewPCG(p.Seed, uint64(before.rounds))), clock: resolution(), collector: newCollector(),
-		number: before.rounds, ended: before.rounds, allowance: p.MaxDiscarded, pause: pause,
+		number: before.rounds, ended: before.rounds, allowance: p.MaxDiscarded, pause: pause, now: now,
 	}
 	if sentinel == nil {
 		return b, nil
@@ -179,6 +180,7 @@ func (b *Bench) rounds(ctx context.Context, subjects []*subject, follow follower
 	patience := min(time.Duration(len(subjects))*b.policy.Limit, longestPatience) // for pauses
 	last := 0.0                                                                   // time of the sentinel at the end of the round before; 0: unknown
 	var queue []*subject                                                          // that have not had their turn since all of them had
+	begin := b.now()
 	allowance := b.allowance * max(1, len(subjects)/b.policy.Group)
 	for {
 		var pending []*subject
@@ -225,10 +227,12 @@ func (b *Bench) rounds(ctx context.Context, subjects []*subject, follow follower
 			s.count()
 			s.throttled = b.throttled(s)
 		}
+		spanned := b.now().Sub(begin) >= b.policy.Span
 		enough := follow.enough != nil && follow.enough()
 		for _, s := range subjects {
 			if !s.done {
-				s.done, s.noisy = stop(s.medians, s.spent, b.policy)
+				s.spanned = s.spanned || spanned
+				s.done, s.noisy = stop(s.medians, s.spent, s.spanned, b.policy)
 				if !s.done && enough && len(s.medians) >= minInterval {
 					s.done, s.noisy = true, true
 				}

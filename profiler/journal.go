@@ -77,6 +77,7 @@ type JournalPolicy struct {
 	RoundMS      float64 `json:"round_ms"`
 	SettleMS     float64 `json:"settle_ms"`
 	WarmUpMS     float64 `json:"warm_up_ms"`
+	SpanMS       float64 `json:"span_ms,omitempty"`
 	OpLimitMS    float64 `json:"op_limit_ms"`
 	Group        int     `json:"group"`
 	PassMS       float64 `json:"pass_ms,omitempty"`
@@ -91,7 +92,7 @@ type JournalPolicy struct {
 func (p Policy) Journal() JournalPolicy {
 	return JournalPolicy{
 		Precision: p.Precision, MinRounds: p.MinRounds, MaxRounds: p.MaxRounds, MinLapMS: milliseconds(p.MinLap), MaxLaps: p.MaxLaps,
-		RoundMS: milliseconds(p.RoundTime), SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), OpLimitMS: milliseconds(p.Limit),
+		RoundMS: milliseconds(p.RoundTime), SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), SpanMS: milliseconds(p.Span), OpLimitMS: milliseconds(p.Limit),
 		Group: p.Group, PassMS: milliseconds(p.PassTime), OffShare: p.Off, MaxDiscarded: p.MaxDiscarded, BackOffMS: milliseconds(p.BackOff), Caches: p.Caches, Seed: p.Seed,
 	}
 }
@@ -248,24 +249,27 @@ func openAppender(path string) (*appender, *Journal, error) {
 	return a, j, nil
 }
 
-// append adds a record and syncs it; where there is no journal yet, it begins with the header.
-func (a *appender) append(h JournalHeader, r Record) error {
+// append adds records and syncs them, once; where there is no journal yet, it begins with the header.
+func (a *appender) append(h JournalHeader, records ...Record) error {
 	if a.file == nil {
 		if err := a.create(h); err != nil {
 			return err
 		}
 	}
-	line, err := json.Marshal(&r)
-	if err != nil {
-		return fmt.Errorf("%s: not written: %w", a.path, err)
+	var lines []byte
+	for i := range records {
+		line, err := json.Marshal(&records[i])
+		if err != nil {
+			return fmt.Errorf("%s: not written: %w", a.path, err)
+		}
+		if len(line) >= maxJournalLine {
+			return fmt.Errorf("%s: the samples of %s have %d bytes, more than a line may; ask for less by --precision or --limit", a.path, records[i].Key, len(line))
+		}
+		lines = append(append(lines, line...), '\n')
 	}
-	if len(line) >= maxJournalLine {
-		return fmt.Errorf("%s: the samples of %s have %d bytes, more than a line may; ask for less by --precision or --limit", a.path, r.Key, len(line))
-	}
-	line = append(line, '\n')
-	err = a.file.Truncate(a.end)
+	err := a.file.Truncate(a.end)
 	if err == nil {
-		_, err = a.file.WriteAt(line, a.end)
+		_, err = a.file.WriteAt(lines, a.end)
 	}
 	if err == nil {
 		err = a.file.Sync()
@@ -273,7 +277,7 @@ func (a *appender) append(h JournalHeader, r Record) error {
 	if err != nil {
 		return fmt.Errorf("%s: cannot be written: %w", a.path, err)
 	}
-	a.end += int64(len(line))
+	a.end += int64(len(lines))
 	return nil
 }
 

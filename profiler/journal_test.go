@@ -32,9 +32,11 @@ func into(t *testing.T, path string, plan, part Plan, s Settings) (keys []string
 	for i, item := range plan.Items {
 		r.base[item.Op] = time.Duration(i+1) * 100 * time.Microsecond
 	}
-	save := func(r Record) error {
-		keys = append(keys, r.Key)
-		return store.Save(r)
+	save := func(all ...Record) error {
+		for _, r := range all {
+			keys = append(keys, r.Key)
+		}
+		return store.Save(all...)
 	}
 	if err := Profile(t.Context(), r, store.Job, s.Policy, Observer{Save: save, pause: r.pause, now: r.clock}); err != nil {
 		t.Fatal(err)
@@ -75,7 +77,7 @@ func TestTableFollowsFromItsJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(table.Entries) != len(plan.Items) || table.Sentinel == nil || table.Sentinel.Rounds < DefaultPolicy().MinRounds || table.Caches != lut.Warm {
+	if len(table.Entries) != len(plan.Items) || table.Sentinel == nil || table.Sentinel.Rounds < soon().MinRounds || table.Caches != lut.Warm {
 		t.Fatalf("%d entries, sentinel %+v", len(table.Entries), table.Sentinel)
 	}
 	journal, err := ReadJournal(JournalPath(path))

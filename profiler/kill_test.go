@@ -52,8 +52,8 @@ func measureFor(path string) error {
 	said := func(text string) { os.Stdout.WriteString(text + "\n") }
 	observer := Observer{
 		Progress: func(int, string) { said("step") },
-		Save: func(r Record) error {
-			if err := store.Save(r); err != nil {
+		Save: func(all ...Record) error {
+			if err := store.Save(all...); err != nil {
 				return err
 			}
 			said("saved")

@@ -14,7 +14,7 @@ import (
 )
 
 func someNetworks() *NetworksFile {
-	f := &NetworksFile{Table: "ab", Space: "cd", Resolution: 32, Drawn: 20, Policy: DefaultPolicy().Journal()}
+	f := &NetworksFile{Table: "ab", Space: "cd", Resolution: 32, Drawn: 20, Policy: soon().Journal()}
 	for range 2 {
 		f.Networks = append(f.Networks, NetworkRounds{MediansMS: []float64{1, 2, 3, 4, 5, 6}, SentinelMS: []float64{1, 1, 1, 1, 1, 2}, Noisy: true})
 	}
@@ -118,7 +118,7 @@ func TestMeasuringNetworksGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := DefaultPolicy()
+	p := soon()
 	p.Group, p.Settle = 8, 0
 	steady, compiled := 1.0, 0
 	compile := func(a *space.Architecture) (Call, error) {

@@ -47,6 +47,15 @@ func NewPlan(spaces []*space.Space, architectures []*space.Architecture) Plan {
 	return p
 }
 
+// Ops are the operations of the plan.
+func (p Plan) Ops() []space.Op {
+	ops := make([]space.Op, len(p.Items))
+	for i, item := range p.Items {
+		ops[i] = item.Op
+	}
+	return ops
+}
+
 // Only keeps the operations whose key matches a pattern as of [path.Match], such as "*_r7" or "mbconv_k5_*". A pattern that
 // matches none is bad input; the empty one keeps all.
 func (p Plan) Only(pattern string) (Plan, error) {

@@ -98,7 +98,7 @@ func TestShardsAreThePlan(t *testing.T) {
 			at := -1
 			for _, item := range shard.Items {
 				seen[item.Op]++
-				_, one := Guess(item.Op, 1, "xla", DefaultPolicy())
+				_, one := Guess(item.Op, 1, "xla", soon())
 				all += one
 				// In the order of the plan.
 				next := slices.Index(plan.Items, item)

@@ -28,6 +28,9 @@ type Policy struct {
 	Settle time.Duration
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
+	// Span is how long the rounds of operations that are in memory together go on at least, by the clock, so that they meet more
+	// than one spell of a neighbour that comes and goes: 10 s. It goes before Limit, but MaxRounds goes before it.
+	Span time.Duration
 	// Limit bounds the timed laps of an operation, all rounds that count together: 500 ms. An operation that meets it before it
 	// is precise is kept, flagged noisy, after at least 6 rounds; so is one that after 40 or more shows that it would take longer.
 	Limit time.Duration
@@ -69,6 +72,7 @@ func DefaultPolicy() Policy {
 		RoundTime:    20 * time.Millisecond,
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,
+		Span:         10 * time.Second,
 		Limit:        500 * time.Millisecond,
 		Group:        8,
 		PassTime:     2 * time.Second,
@@ -93,8 +97,8 @@ func (p Policy) Check() error {
 		return exit.BadInput("the budget is %v, allowed is more than 0, or 0 for none", p.Total)
 	case p.Caches != lut.Warm && p.Caches != lut.Cold:
 		return exit.BadInput("caches are to be %.40q, known are %s and %s", p.Caches, lut.Warm, lut.Cold)
-	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Group < 1 || p.PassTime < 0 || p.MaxRounds > maxRounds:
-		return exit.BadInput("laps, rounds, warm-up and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
+	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Span < 0 || p.Group < 1 || p.PassTime < 0 || p.MaxRounds > maxRounds:
+		return exit.BadInput("laps, rounds, warm-up, span and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
 	case !(p.Off > 0 && p.Off < 1) || p.MaxDiscarded < 0 || p.BackOff < 0:
 		return exit.BadInput("the sentinel may be off by %g, %d rounds and a pause of %v: allowed are above 0 and below 1, and from 0", p.Off, p.MaxDiscarded, p.BackOff)
 	}

@@ -56,8 +56,9 @@ func (j Job) Finished(p Policy) bool {
 
 // Observer follows a profile. Either function may be nil.
 type Observer struct {
-	// Save gets each visit to an operation as soon as it is complete. An error ends the profile.
-	Save func(Record) error
+	// Save gets visits to operations as soon as they are complete, those together that are complete at once. An error ends the
+	// profile.
+	Save func(...Record) error
 	// Progress counts steps, of which there are [Steps], and names what was done.
 	Progress func(steps int, note string)
 
@@ -98,7 +99,7 @@ func Profile(ctx context.Context, r Runner, job Job, p Policy, o Observer) (err 
 		return fmt.Errorf("the sentinel: %w", err)
 	}
 	defer sentinel[0].Call.Close()
-	if s.bench, err = newBench(ctx, sentinel[0].Call, p, job.Log.past(), o.pause); err != nil {
+	if s.bench, err = newBench(ctx, sentinel[0].Call, p, job.Log.past(), o.pause, o.now); err != nil {
 		return err
 	}
 	if p.Total > 0 {
@@ -305,6 +306,7 @@ const keepEvery = 30 * time.Second
 
 // ended follows a round.
 func (m *measuring) ended(r round) error {
+	var complete []Record
 	for _, v := range m.visits {
 		if v.complete {
 			continue
@@ -320,9 +322,14 @@ func (m *measuring) ended(r round) error {
 		if v.first {
 			m.progress(max(m.policy.MinRounds-len(v.medians), 0)+1, v.op.Key())
 		}
-		if err := m.save(v, len(v.rounds), len(m.empty.rounds)); err != nil {
+		record, err := m.add(v, len(v.rounds), len(m.empty.rounds))
+		if err != nil {
 			return err
 		}
+		complete = append(complete, record)
+	}
+	if err := m.save(complete); err != nil {
+		return err
 	}
 	if m.observer.now().Sub(m.saved) < keepEvery {
 		return nil
@@ -334,24 +341,27 @@ func (m *measuring) ended(r round) error {
 func (m *measuring) keep() error {
 	m.saved = m.observer.now()
 	calls := len(m.bench.whole(m.empty.rounds))
+	var partial []Record
 	for _, v := range m.visits {
 		known, rounds := m.log.entry(v.op), m.bench.whole(v.rounds)
 		if v.complete || known != nil && !known.Partial || v.record.Visit >= maxVisits || !anyCounts(rounds[min(v.earlier, len(rounds)):]) {
 			continue
 		}
 		v.record.Partial = true
-		if err := m.save(v, len(rounds), calls); err != nil {
+		record, err := m.add(v, len(rounds), calls)
+		if err != nil {
 			return err
 		}
+		partial = append(partial, record)
 		// What follows is another visit.
 		v.record.Visit, v.record.Anew, v.record.Partial = v.record.Visit+1, false, false
 		v.earlier = len(rounds)
 	}
-	return nil
+	return m.save(partial)
 }
 
-// save hands a visit over, up to so many rounds, with the rounds of the empty call since the one before.
-func (m *measuring) save(v *visit, rounds, calls int) error {
+// add adds a visit to the log, up to so many rounds, with the rounds of the empty call since the one before.
+func (m *measuring) add(v *visit, rounds, calls int) (Record, error) {
 	r := v.record
 	r.ElapsedMS = rounded(milliseconds(m.elapsed()))
 	r.Noisy, r.Throttled = v.noisy, v.throttled
@@ -359,12 +369,17 @@ func (m *measuring) save(v *visit, rounds, calls int) error {
 	r.Outliers = labelOutliers(r.Rounds, middle(r.Rounds))
 	m.written = calls
 	if err := m.log.Add(r); err != nil {
-		return fmt.Errorf("not saved: %w", err)
+		return r, fmt.Errorf("not saved: %w", err)
 	}
-	if m.observer.Save == nil {
+	return r, nil
+}
+
+// save hands records over.
+func (m *measuring) save(records []Record) error {
+	if m.observer.Save == nil || len(records) == 0 {
 		return nil
 	}
-	return m.observer.Save(r)
+	return m.observer.Save(records...)
 }
 
 // prepare compiles operations. What it returns beside an error has to be closed too. It returns nothing for
@@ -404,7 +419,7 @@ func (s *session) visit(op space.Op, c Compiled, anew bool) *visit {
 		if m.Lowering != c.Lowering {
 			return nil // both ways take about as long: what is known of one stays
 		}
-		v.first, v.record.Visit, v.earlier = m.Partial, m.Visits+1, len(m.Rounds)
+		v.first, v.record.Visit, v.earlier, v.spanned = m.Partial, m.Visits+1, len(m.Rounds), true
 		v.rounds = slices.Clone(m.Rounds)
 		for i := range v.rounds {
 			v.perRound = append(v.perRound, took(&v.rounds[i], s.policy))

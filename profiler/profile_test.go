@@ -120,14 +120,21 @@ func job(ops []space.Op) Job {
 	return j
 }
 
+// soon is the default policy of rounds that may be over soon.
+func soon() Policy {
+	p := DefaultPolicy()
+	p.Span = 0
+	return p
+}
+
 func TestProfileFindsTheTimes(t *testing.T) {
 	r, ops := fake(40, 0.05)
 	r.cold = 5
-	p := DefaultPolicy()
+	p := soon()
 	p.Group, p.PassTime = 16, 0
 	steps, saved := 0, 0
 	observer := Observer{
-		Save:     func(Record) error { saved++; return nil },
+		Save:     func(all ...Record) error { saved += len(all); return nil },
 		Progress: func(n int, _ string) { steps += n },
 	}
 	j := job(ops)
@@ -159,7 +166,7 @@ func TestNoisyOperationsAreFlagged(t *testing.T) {
 	r, ops := fake(1, 0)
 	r.base[ops[0]] = 50 * time.Millisecond // one call per lap, one lap per round: nothing averages the noise
 	r.noise = 1
-	p := DefaultPolicy()
+	p := soon()
 	p.Precision, p.Limit, p.MaxDiscarded = 0.001, time.Second, 0
 	j := job(ops)
 	if err := Profile(t.Context(), r, j, p, Observer{}); err != nil {
@@ -180,16 +187,21 @@ func TestLongGroupsAreSavedInBetween(t *testing.T) {
 	var saved Log
 	partial, last := 0, time.Duration(0)
 	j := job(ops)
-	p := DefaultPolicy()
+	p := soon()
 	p.Limit = 10 * time.Second
-	save := func(record Record) error {
-		if record.Partial {
-			if partial++; r.now-last < keepEvery && r.now != last {
-				t.Errorf("saved at %v and at %v", last, r.now)
+	save := func(records ...Record) error {
+		for _, record := range records {
+			if record.Partial {
+				if partial++; r.now-last < keepEvery && r.now != last {
+					t.Errorf("saved at %v and at %v", last, r.now)
+				}
+				last = r.now
 			}
-			last = r.now
+			if err := saved.Add(record); err != nil {
+				return err
+			}
 		}
-		return saved.Add(record)
+		return nil
 	}
 	if err := Profile(t.Context(), r, j, p, Observer{Save: save, pause: r.pause, now: r.clock}); err != nil {
 		t.Fatal(err)
@@ -210,7 +222,7 @@ func TestLongOperationsGetAnInterval(t *testing.T) {
 	r, ops := fake(1, 0.01)
 	r.base[ops[0]] = time.Minute
 	j := job(ops)
-	if err := Profile(t.Context(), r, j, DefaultPolicy(), Observer{}); err != nil {
+	if err := Profile(t.Context(), r, j, soon(), Observer{}); err != nil {
 		t.Fatal(err)
 	}
 	if m := j.Log.Measurements()[0]; m.Summary.Rounds != minInterval || m.Count != minInterval || math.IsInf(m.HighMS, 0) || m.HighMS <= m.LowMS {
@@ -221,7 +233,7 @@ func TestLongOperationsGetAnInterval(t *testing.T) {
 func TestShortOperationsShareALap(t *testing.T) {
 	r, _ := fake(1, 0)
 	s := &subject{call: r.call(10 * time.Microsecond)}
-	if err := warmUp(t.Context(), DefaultPolicy(), s); err != nil {
+	if err := warmUp(t.Context(), soon(), s); err != nil {
 		t.Fatal(err)
 	}
 	if s.calls != 100 {
@@ -235,7 +247,7 @@ func TestShortOperationsShareALap(t *testing.T) {
 
 func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 	r, ops := fake(12, 0.05)
-	p := DefaultPolicy()
+	p := soon()
 	p.Group, p.PassTime = 4, 0
 	ctx, cancel := context.WithCancel(t.Context())
 	// The second group begins when the fifth operation is prepared.
@@ -257,8 +269,8 @@ func TestCancelledProfileSavesWhatIsComplete(t *testing.T) {
 
 // What was measured of operations that were not complete when a run was interrupted counts in the run that goes on.
 func TestInterruptedRoundsAreKept(t *testing.T) {
-	r, ops := fake(DefaultPolicy().Group, 0.05)
-	p := DefaultPolicy()
+	r, ops := fake(soon().Group, 0.05)
+	p := soon()
 	path := filepath.Join(t.TempDir(), "a.lut.json")
 	plan := Plan{Items: job(ops).Items, Resolutions: []int{32}}
 	s := settings()
@@ -300,17 +312,19 @@ func TestInterruptedRoundsAreKept(t *testing.T) {
 }
 
 func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
-	r, ops := fake(DefaultPolicy().Group, 0.1)
-	p := DefaultPolicy()
+	r, ops := fake(soon().Group, 0.1)
+	p := soon()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	// Operations need different numbers of rounds: the third that is complete ends the run.
 	saved := 0
-	observer := Observer{Save: func(r Record) error {
-		if r.Partial {
-			return nil
+	observer := Observer{Save: func(all ...Record) error {
+		for _, r := range all {
+			if !r.Partial {
+				saved++
+			}
 		}
-		if saved++; saved == 3 {
+		if saved >= 3 {
 			cancel()
 		}
 		return nil
@@ -333,24 +347,24 @@ func TestCancelledGroupSavesWhatIsComplete(t *testing.T) {
 func TestProfileReportsFailures(t *testing.T) {
 	r, ops := fake(3, 0)
 	r.failAt = 500
-	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+	if err := Profile(t.Context(), r, job(ops), soon(), Observer{}); err == nil || r.open != 0 {
 		t.Errorf("a lost device: %v, %d left open", err, r.open)
 	}
 	r, ops = fake(3, 0)
 	delete(r.base, ops[1])
-	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{}); err == nil || r.open != 0 {
+	if err := Profile(t.Context(), r, job(ops), soon(), Observer{}); err == nil || r.open != 0 {
 		t.Errorf("an operation that cannot be compiled: %v, %d left open", err, r.open)
 	}
 	full := errors.New("disk full")
 	r, ops = fake(3, 0)
-	if err := Profile(t.Context(), r, job(ops), DefaultPolicy(), Observer{Save: func(Record) error { return full }}); !errors.Is(err, full) {
+	if err := Profile(t.Context(), r, job(ops), soon(), Observer{Save: func(...Record) error { return full }}); !errors.Is(err, full) {
 		t.Errorf("saving failed: %v", err)
 	}
 }
 
 func TestSample(t *testing.T) {
 	r, _ := fake(0, 0.02)
-	s, empty, noisy, err := Sample(t.Context(), r.call(3*time.Millisecond), r.call(5*time.Microsecond), DefaultPolicy())
+	s, empty, noisy, err := Sample(t.Context(), r.call(3*time.Millisecond), r.call(5*time.Microsecond), soon())
 	if err != nil || noisy || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
 		t.Errorf("%+v, call %+v, noisy %v, %v", s, empty, noisy, err)
 	}

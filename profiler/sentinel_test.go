@@ -41,7 +41,7 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 				r.base[op] *= 30
 			}
 			r.load = busy(first)
-			j, long := job(ops), DefaultPolicy()
+			j, long := job(ops), soon()
 			long.Limit = time.Second
 			if err := Profile(t.Context(), r, j, long, Observer{pause: r.pause, now: r.clock}); err != nil {
 				t.Fatal(err)
@@ -67,7 +67,7 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 				r.base[op] *= 60
 			}
 			r.load = busy(first)
-			p := DefaultPolicy()
+			p := soon()
 			p.MaxDiscarded, p.PassTime = 0, 0
 			j = job(ops)
 			if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
@@ -91,6 +91,24 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 	}
 }
 
+// A plan that would be over within one busy spell of a neighbour goes on until it has met a quiet one.
+func TestShortPlansOutlastANeighboursSpell(t *testing.T) {
+	for _, c := range []struct {
+		policy   Policy
+		min, max float64 // of the largest relative error
+	}{{DefaultPolicy(), 0, 0.02}, {soon(), 0.5, 0.7}} {
+		r, ops := fake(7, 0.02)
+		r.load = busy(true)
+		j := job(ops)
+		if err := Profile(t.Context(), r, j, c.policy, Observer{pause: r.pause, now: r.clock}); err != nil {
+			t.Fatal(err)
+		}
+		if w := worst(t, r, j.Log); w < c.min || w > c.max {
+			t.Errorf("rounds that span %v, %v in all: a median is off by %.1f %%", c.policy.Span, r.now, 100*w)
+		}
+	}
+}
+
 // A device that becomes slower for good is measured as it is then, corrected to what it was like for most of the run, and its
 // entries say so. Waiting for it ends.
 func TestThrottledEntriesAreFlagged(t *testing.T) {
@@ -108,7 +126,7 @@ func TestThrottledEntriesAreFlagged(t *testing.T) {
 	var paused time.Duration
 	pause := func(ctx context.Context, d time.Duration) error { paused += d; return r.pause(ctx, d) }
 	j := job(ops)
-	p := DefaultPolicy()
+	p := soon()
 	p.PassTime = 0 // one group after the other
 	if err := Profile(t.Context(), r, j, p, Observer{pause: pause, now: r.clock, Progress: throttle}); err != nil {
 		t.Fatal(err)
@@ -145,7 +163,7 @@ func TestThrottledEntriesAreFlagged(t *testing.T) {
 // a change of a tenth.
 func TestMarginFollowsTheSentinelsOwnNoise(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
-	p := DefaultPolicy()
+	p := soon()
 	for _, c := range []struct{ noise, low, high float64 }{{0.005, 0.1, 0.1}, {0.08, 0.2, 0.28}, {0.4, maxMargin, maxMargin}} {
 		w := &watch{}
 		for range 500 {
@@ -209,7 +227,7 @@ func TestInterleave(t *testing.T) {
 		return 1
 	}
 	calls := []Call{r.call(2 * time.Millisecond), r.call(3 * time.Millisecond)}
-	p := DefaultPolicy()
+	p := soon()
 	p.BackOff = 0
 	turns := map[int]int{}
 	lastRound := 0

@@ -19,15 +19,19 @@ func look(rounds, first int) bool {
 const hopeful = 40
 
 // stop is the rule that ends the sampling of an executable, from the medians of its rounds that count, and the time that they
-// took. Noisy says that it ended before the interval was narrow enough.
-func stop(medians []float64, spent time.Duration, p Policy) (done, noisy bool) {
+// took. Before the rounds have spanned enough time, only their greatest number ends it. Noisy says that it ended before the interval
+// was narrow enough.
+func stop(medians []float64, spent time.Duration, spanned bool, p Policy) (done, noisy bool) {
 	n := len(medians)
+	exhausted := p.MaxRounds > 0 && n >= max(p.MaxRounds, p.MinRounds)
 	switch {
+	case !spanned && !exhausted:
+		return false, false
 	case look(n, p.MinRounds) && precise(medians, p.Precision):
 		return true, false
 	case n >= hopeful && look(n, p.MinRounds) && beyond(medians, spent, p):
 		return true, true
-	case n >= minInterval && (spent >= p.Limit || p.MaxRounds > 0 && n >= max(p.MaxRounds, p.MinRounds)):
+	case n >= minInterval && (spent >= p.Limit || exhausted):
 		return true, !precise(medians, p.Precision)
 	}
 	return false, false

@@ -24,7 +24,7 @@ func TestLooksAreAtFixedCounts(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	p := DefaultPolicy()
+	p := soon()
 	same := slices.Repeat([]float64{1}, 2000)
 	wide := make([]float64, 2000)
 	for i := range wide {
@@ -50,9 +50,23 @@ func TestStop(t *testing.T) {
 		{"wide at a look, with time enough", wide[:40], p.Limit / 10_000, false, false},
 		{"wide at the last round", wide[:1280], 0, true, true},
 	} {
-		if done, noisy := stop(c.medians, c.spent, p); done != c.done || noisy != c.noisy {
+		if done, noisy := stop(c.medians, c.spent, true, p); done != c.done || noisy != c.noisy {
 			t.Errorf("%s: done %v, noisy %v", c.name, done, noisy)
 		}
+	}
+}
+
+// Before rounds span enough time, neither precision nor the limit ends them, but their greatest number does.
+func TestStopWaitsForTheSpan(t *testing.T) {
+	p := DefaultPolicy()
+	same := slices.Repeat([]float64{1}, p.MaxRounds)
+	for n := range same {
+		if done, _ := stop(same[:n], p.Limit, false, p); done {
+			t.Fatalf("done after %d rounds", n)
+		}
+	}
+	if done, noisy := stop(same, p.Limit, false, p); !done || noisy {
+		t.Errorf("after the last round: done %v, noisy %v", done, noisy)
 	}
 }
 
@@ -60,7 +74,7 @@ func TestStop(t *testing.T) {
 // in 93 to 98 %, as larger simulations show; a rule that looks after every round falls to 91 %.
 func TestIntervalCoversAtStopping(t *testing.T) {
 	const trials = 1500
-	p := DefaultPolicy()
+	p := soon()
 	noises := map[string]func(*rand.Rand) float64{
 		// The median of each is 1.
 		"normal 3 %":      func(r *rand.Rand) float64 { return 1 + 0.03*r.NormFloat64() },
@@ -79,7 +93,7 @@ func TestIntervalCoversAtStopping(t *testing.T) {
 			held, early := 0, 0
 			for range trials {
 				var medians []float64
-				for done := false; !done; done, _ = stop(medians, 0, p) {
+				for done := false; !done; done, _ = stop(medians, 0, true, p) {
 					medians = append(medians, draw(random))
 				}
 				if _, low, high := interval(medians); low <= 1 && 1 <= high {
@@ -130,7 +144,7 @@ func TestFlat(t *testing.T) {
 
 func TestWarmUpLastsUntilTimesAreFlat(t *testing.T) {
 	r, _ := fake(1, 0)
-	p := DefaultPolicy()
+	p := soon()
 	for _, c := range []struct {
 		cold        int // calls of 3 ms instead of 1
 		least, most time.Duration

@@ -131,6 +131,7 @@ func policyDifferences(got, want JournalPolicy) []string {
 		{"laps", got.MaxLaps, want.MaxLaps},
 		{"ms per round", got.RoundMS, want.RoundMS},
 		{"warm-up", fmt.Sprintf("%g-%g ms", got.SettleMS, got.WarmUpMS), fmt.Sprintf("%g-%g ms", want.SettleMS, want.WarmUpMS)},
+		{"ms of span", got.SpanMS, want.SpanMS},
 		{"limit", fmt.Sprintf("%g ms", got.OpLimitMS), fmt.Sprintf("%g ms", want.OpLimitMS)},
 		{"group", got.Group, want.Group},
 		{"ms per pass", got.PassMS, want.PassMS},
@@ -167,9 +168,9 @@ func (st *Store) Warn(warnings []string) {
 	}
 }
 
-// Save puts a visit into the journal, synced, and every ten seconds or so all into the table: an Observer's Save.
-func (st *Store) Save(r Record) error {
-	if err := st.journal.append(st.header, r); err != nil {
+// Save puts visits into the journal, synced, and every ten seconds or so all into the table: an Observer's Save.
+func (st *Store) Save(records ...Record) error {
+	if err := st.journal.append(st.header, records...); err != nil {
 		return err
 	}
 	st.removeTemporaries()

@@ -37,7 +37,7 @@ func TestOutliersAreLabelled(t *testing.T) {
 	r.base[ops[0]] = 2 * time.Millisecond // one call a lap
 	random, hit := rand.New(rand.NewPCG(7, 8)), map[float64]bool{}
 	var saved []Record
-	p := DefaultPolicy()
+	p := soon()
 	p.MinRounds = 80
 	r.load = func(time.Duration) float64 {
 		if random.IntN(25) > 0 {
@@ -45,7 +45,7 @@ func TestOutliersAreLabelled(t *testing.T) {
 		}
 		return 30
 	}
-	if err := Profile(t.Context(), r, job(ops), p, Observer{Save: func(r Record) error { saved = append(saved, r); return nil }, pause: r.pause, now: r.clock}); err != nil {
+	if err := Profile(t.Context(), r, job(ops), p, Observer{Save: func(all ...Record) error { saved = append(saved, all...); return nil }, pause: r.pause, now: r.clock}); err != nil {
 		t.Fatal(err)
 	}
 	n := 0

@@ -15,7 +15,7 @@ import (
 func settings() Settings {
 	return Settings{
 		Device:  lut.Device{Model: "box", Architecture: "amd64", Cores: 2},
-		Runtime: lut.Runtime{Name: "go", Version: "gomlx v1"}, Threads: 2, Batch: 1, Resolutions: []int{32}, DType: "f32", Policy: DefaultPolicy(),
+		Runtime: lut.Runtime{Name: "go", Version: "gomlx v1"}, Threads: 2, Batch: 1, Resolutions: []int{32}, DType: "f32", Policy: soon(),
 	}
 }
 

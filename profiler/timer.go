@@ -52,6 +52,7 @@ type subject struct {
 	rounds    []Round
 	companion bool      // measured along with others, for as long as they are
 	earlier   int       // of the rounds were measured by a visit before
+	spanned   bool      // the rounds span enough time; those of several visits do
 	medians   []float64 // of the rounds that count, corrected by the sentinel
 	spent     time.Duration
 	perRound  []time.Duration // that each round took

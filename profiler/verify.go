@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"densenas/internal/exit"
 	"densenas/lut"
@@ -133,7 +134,7 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 		for _, r := range rounds {
 			before.sentinel = append(before.sentinel, r.SentinelMS...)
 		}
-		b, err := newBench(ctx, sentinel, p, before, wait)
+		b, err := newBench(ctx, sentinel, p, before, wait, time.Now)
 		if err != nil {
 			return nil, err
 		}

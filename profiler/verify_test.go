@@ -155,7 +155,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := DefaultPolicy()
+	p := soon()
 	p.Group, p.Settle = 8, 0
 	open, most, closed, steps := 0, 0, 0, 0
 	compile := func(a *space.Architecture) (Call, error) {
@@ -206,7 +206,7 @@ func TestNetworksOfAllGroupsAreComparedWithOneSentinel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := DefaultPolicy()
+	p := soon()
 	p.Group, p.Settle = 8, 0
 	slower, compiled := 2.0, 0
 	compile := func(a *space.Architecture) (Call, error) {

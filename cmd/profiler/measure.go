@@ -58,7 +58,7 @@ func (o *measureOptions) Validate() error {
 func (o *measureOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit, p.MinRounds = o.precision, o.limit, o.repetitions
-	p.WarmUp = min(p.WarmUp, p.Limit)
+	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // there is no sentinel to compare with
 	return p
 }
 

@@ -85,10 +85,13 @@ func (o *runOptions) parseShard() error {
 	return nil
 }
 
+// spanLimits bounds the time that rounds span by the limit for an operation, so that who asks for little gets it soon.
+const spanLimits = 20
+
 func (o *runOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit, p.Total, p.Caches = o.precision, o.limit, o.budget, o.caches
-	p.WarmUp = min(p.WarmUp, p.Limit)
+	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), min(p.Span, spanLimits*p.Limit)
 	if o.caches == lut.Cold {
 		// Each call is a lap, because a second one in a row would not be cold, and costs the time to make it so.
 		p.MinLap, p.MaxRounds = time.Nanosecond, 160
@@ -152,7 +155,7 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	settings := profiler.Settings{
 		Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Policy: o.policy(),
 	}
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches, Parallel: b.Parallel})
+	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches, Plan: shard.Ops(), Parallel: b.Parallel})
 	if err != nil {
 		return err
 	}

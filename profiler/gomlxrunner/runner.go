@@ -44,6 +44,9 @@ type Options struct {
 	Seed   uint64 // of inputs and weights
 	DType  string // of inputs, weights and all that is computed: f32 (also where empty), bf16 or f16
 	Caches string // lut.Warm (also where empty) or lut.Cold
+	// Plan are the operations that will be compiled, as far as they are known: how those that differ in their channels alone are
+	// written best is found out together, by timing a few of them.
+	Plan []space.Op
 	// Parallel calls task with 0 to n-1, as many at once as it likes, and returns when all have returned: tasks compile. nil: one
 	// after the other.
 	Parallel func(n int, task func(i int))
@@ -152,19 +155,81 @@ func (r *Runner) Choose(ctx context.Context, o space.Op) (op.Lowering, error) {
 	return r.chosen[convolutionOf(o, r.options.Batch)], err
 }
 
-// choose finds out how operations are written fastest. It compiles each way of writing their spatial convolutions, and then times
-// one after the other.
+// choose finds out how operations are written fastest. Of spatial convolutions that differ in the number of channels alone it times
+// the smallest and the largest; where both are written alike, so are those in between, and else it halves the range.
 func (r *Runner) choose(ctx context.Context, ops []space.Op) error {
+	families := map[convolution][]space.Op{} // by all but the channels, each by its channels, without those of the same convolution
+	for i, o := range slices.Concat(ops, r.options.Plan) {
+		family := convolutionOf(o, r.options.Batch)
+		family.x[3] = 0
+		members := families[family]
+		if !op.HasChoice(o) || i >= len(ops) && members == nil {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(members, o, func(a, b space.Op) int {
+			return cmp.Compare(convolutionOf(a, r.options.Batch).x[3], convolutionOf(b, r.options.Batch).x[3])
+		})
+		if !found {
+			families[family] = slices.Insert(members, at, o)
+		}
+	}
+	for {
+		var next []space.Op
+		for _, members := range families {
+			next = append(next, r.undecided(members)...)
+		}
+		if len(next) == 0 {
+			return nil
+		}
+		slices.SortFunc(next, func(a, b space.Op) int { return cmp.Compare(a.Key(), b.Key()) })
+		if err := r.time(ctx, next); err != nil {
+			return err
+		}
+	}
+}
+
+// undecided are those of operations, which differ in their channels and are ordered by them, that have to be timed next. It
+// decides what follows from those that were timed.
+func (r *Runner) undecided(ops []space.Op) []space.Op {
+	known := func(o space.Op) (op.Lowering, bool) {
+		l, ok := r.chosen[convolutionOf(o, r.options.Batch)]
+		return l, ok
+	}
+	var next []space.Op
+	last := len(ops) - 1
+	for _, i := range slices.Compact([]int{0, last}) {
+		if _, ok := known(ops[i]); !ok {
+			next = append(next, ops[i])
+		}
+	}
+	if len(next) > 0 {
+		return next
+	}
+	for from := 0; from < last; {
+		to := from + 1
+		for _, ok := known(ops[to]); !ok; _, ok = known(ops[to]) {
+			to++
+		}
+		below, _ := known(ops[from])
+		if above, _ := known(ops[to]); to > from+1 && below != above {
+			next = append(next, ops[(from+to)/2])
+		} else {
+			for _, o := range ops[from+1 : to] {
+				r.chosen[convolutionOf(o, r.options.Batch)] = below
+			}
+		}
+		from = to
+	}
+	return next
+}
+
+// time times the spatial convolutions of operations, each another one, and decides how they are written. It compiles each way of
+// writing them, and then calls one after the other.
+func (r *Runner) time(ctx context.Context, ops []space.Op) error {
 	ways := op.Lowerings()
-	var undecided []convolution
 	var jobs []job
 	defer func() { free(jobs) }()
 	for _, o := range ops {
-		key := convolutionOf(o, r.options.Batch)
-		if _, known := r.chosen[key]; known || !op.HasChoice(o) || slices.Contains(undecided, key) {
-			continue
-		}
-		undecided = append(undecided, key)
 		in := r.inputs()
 		for _, l := range ways {
 			jobs = append(jobs, job{name: o.Key() + ", written as " + l.String(), inputs: in, build: func(in []*graph.Node) *graph.Node { return op.Spatial(o, l, in[0], in[1]) }})
@@ -179,7 +244,7 @@ func (r *Runner) choose(ctx context.Context, ops []space.Op) error {
 	if err := r.compileAll(ctx, jobs); err != nil {
 		return err
 	}
-	for i, key := range undecided {
+	for i, o := range ops {
 		var best op.Lowering
 		var shortest time.Duration
 		for k, l := range ways {
@@ -192,7 +257,7 @@ func (r *Runner) choose(ctx context.Context, ops []space.Op) error {
 				best, shortest = l, took
 			}
 		}
-		r.chosen[key] = best
+		r.chosen[convolutionOf(o, r.options.Batch)] = best
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // quick measures little, whatever the machine does meanwhile.
 func quick() profiler.Policy {
 	p := profiler.DefaultPolicy()
-	p.MinRounds, p.Limit, p.WarmUp, p.MaxDiscarded = 6, time.Millisecond, 5*time.Millisecond, 0
+	p.MinRounds, p.Limit, p.WarmUp, p.MaxDiscarded, p.Span = 6, time.Millisecond, 5*time.Millisecond, 0, 0
 	return p
 }
 
