@@ -47,7 +47,7 @@ const (
 	// longLap is that of a sentinel which brings its data into the caches by itself, and of which one tells enough.
 	longLap = 5 * time.Millisecond
 	// checkEvery is how long turns go on within a round without a check.
-	checkEvery = 10 * time.Millisecond
+	checkEvery = 20 * time.Millisecond
 	// farOff is the deviation of the sentinel that its correction is not trusted beyond: operations do not all become slower by
 	// the same factor.
 	farOff = 0.5
