@@ -227,7 +227,7 @@ func (b *Bench) rounds(ctx context.Context, subjects []*subject, follow follower
 			s.count()
 			s.throttled = b.throttled(s)
 		}
-		spanned := b.now().Sub(begin) >= b.policy.Span
+		spanned := b.now().Sub(begin) >= min(b.policy.Span, spanLimits*b.policy.Limit)
 		enough := follow.enough != nil && follow.enough()
 		for _, s := range subjects {
 			if !s.done {

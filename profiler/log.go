@@ -144,7 +144,7 @@ func anyCounts(rounds []Round) bool {
 // Measurements are the operations that are complete, in the order in which they were first measured, corrected to the sentinel's
 // median over the whole run.
 func (l *Log) Measurements() []Measurement {
-	reference := l.reference()
+	reference := l.Reference()
 	var all []Measurement
 	for _, key := range l.order {
 		m := *l.entries[key]
@@ -187,8 +187,8 @@ func (s Summary) describes(e *lut.Entry) bool {
 	return s.Count == e.Count && s.Rounds == e.Rounds && near(s.P10MS, e.P10MS) && near(s.P90MS, e.P90MS) && near(s.MinMS, e.MinMS)
 }
 
-// reference is the median of the sentinel's times over the run, in ms; 0 without any.
-func (l *Log) reference() float64 {
+// Reference is the median of the sentinel's times over the run, in ms; 0 without any.
+func (l *Log) Reference() float64 {
 	if len(l.sentinel) == 0 {
 		return 0
 	}
@@ -196,7 +196,7 @@ func (l *Log) reference() float64 {
 }
 
 // Call describes the empty call; zero before anything was measured.
-func (l *Log) Call() Summary { return summarize(l.calls, l.reference()) }
+func (l *Log) Call() Summary { return summarize(l.calls, l.Reference()) }
 
 // Elapsed is how long the run took.
 func (l *Log) Elapsed() time.Duration {

@@ -29,9 +29,9 @@ type Policy struct {
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
 	// Span is how long the rounds of operations that are in memory together go on at least, by the clock, so that they meet more
-	// than one spell of a neighbour that comes and goes: 10 s. It goes before Limit, but MaxRounds goes before it.
+	// than one spell of a neighbour that comes and goes: 10 s. It goes before Limit, but MaxRounds and forty Limits go before it.
 	Span time.Duration
-	// Limit bounds the timed laps of an operation, all rounds that count together: 500 ms. An operation that meets it before it
+	// Limit bounds the timed laps of an operation, all rounds that count together: 300 ms. An operation that meets it before it
 	// is precise is kept, flagged noisy, after at least 6 rounds; so is one that after 40 or more shows that it would take longer.
 	Limit time.Duration
 	// Total bounds a whole run: 0, no bound. Every operation gets its MinRounds whatever the bound is; what is left of it goes
@@ -73,7 +73,7 @@ func DefaultPolicy() Policy {
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,
 		Span:         10 * time.Second,
-		Limit:        500 * time.Millisecond,
+		Limit:        300 * time.Millisecond,
 		Group:        8,
 		PassTime:     2 * time.Second,
 		Off:          0.1,
@@ -112,6 +112,8 @@ const (
 )
 
 const (
+	// spanLimits bounds what rounds span by the limit for an operation, so that who asks for little gets it soon.
+	spanLimits = 40
 	// maxTogether bounds how many operations are in memory.
 	maxTogether = 512
 	// longestPatience bounds the pauses for operations that are in memory together: what makes the device slow for longer stays.

@@ -73,7 +73,7 @@ func TestNeighboursDoNotMoveMedians(t *testing.T) {
 			if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
 				t.Fatal(err)
 			}
-			scale := j.Log.reference() / milliseconds(r.base[ops[0]]) // the device was busy for most of the run, or not
+			scale := j.Log.Reference() / milliseconds(r.base[ops[0]]) // the device was busy for most of the run, or not
 			for op, base := range r.base {
 				r.base[op] = time.Duration(float64(base) * scale)
 			}

@@ -85,13 +85,10 @@ func (o *runOptions) parseShard() error {
 	return nil
 }
 
-// spanLimits bounds the time that rounds span by the limit for an operation, so that who asks for little gets it soon.
-const spanLimits = 20
-
 func (o *runOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit, p.Total, p.Caches = o.precision, o.limit, o.budget, o.caches
-	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), min(p.Span, spanLimits*p.Limit)
+	p.WarmUp = min(p.WarmUp, p.Limit)
 	if o.caches == lut.Cold {
 		// Each call is a lap, because a second one in a row would not be cold, and costs the time to make it so.
 		p.MinLap, p.MaxRounds = time.Nanosecond, 160

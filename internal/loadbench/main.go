@@ -2,7 +2,8 @@
 
 // Loadbench shows what the profiler's sentinel does on a device whose neighbours come and go: how far the medians of
 // operations move when other processes are busy for 5 s and quiet for 5 s, in the profiler and in a plain loop that calls one
-// operation after the other for as long. The reference of each is itself, undisturbed, on the same device.
+// operation after the other for as long. The reference of each is itself, undisturbed, on the same device. Two profiles are compared
+// as "profiler diff --corrected" does: by what the sentinel took in each, too.
 //
 // It starts its neighbours itself, one for each processor that it may use, and ends them. Run it by scripts/load_benchmark.sh.
 package main
@@ -86,10 +87,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b.sentinel, _ = profiler.SentinelOf(plan.Items)
 	fmt.Fprintf(stderr, "%d operations on %s, %d neighbours\n", len(plan.Items), opened.Name, runtime.NumCPU())
 
-	var watched, plain, ratios []float64
+	var watched, observed, plain, ratios []float64
 	for i := range *repeats {
-		moves := make([]float64, 2)
-		for k, measure := range []func(context.Context) (map[space.Op]float64, error){b.profile, b.loop} {
+		moves, asObserved := make([]float64, 2), 0.0
+		for k, measure := range []func(context.Context) (medians, error){b.profile, b.loop} {
 			quiet, err := measure(ctx)
 			if err != nil {
 				return err
@@ -104,34 +105,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 				return err
 			}
 			moves[k] = move(quiet, disturbed)
+			if k == 0 {
+				quiet.sentinel, disturbed.sentinel = 1, 1
+				asObserved = move(quiet, disturbed)
+			}
 		}
-		watched, plain, ratios = append(watched, moves[0]), append(plain, moves[1]), append(ratios, moves[0]/moves[1])
-		fmt.Fprintf(stdout, "repeat %d: medians move by %.1f %% with the sentinel, by %.1f %% in a plain loop\n", i+1, 100*moves[0], 100*moves[1])
+		watched, observed, plain, ratios = append(watched, moves[0]), append(observed, asObserved), append(plain, moves[1]), append(ratios, moves[0]/moves[1])
+		fmt.Fprintf(stdout, "repeat %d: medians move by %.1f %% with the sentinel (%.1f %% before the profiles are compared by it), by %.1f %% in a plain loop\n", i+1, 100*moves[0], 100*asObserved, 100*moves[1])
 	}
-	fmt.Fprintf(stdout, "median of %d repeats: %.1f %% with the sentinel, %.1f %% in a plain loop, ratio %.2f\n", *repeats, 100*median(watched), 100*median(plain), median(ratios))
+	fmt.Fprintf(stdout, "median of %d repeats: %.1f %% with the sentinel (%.1f %%), %.1f %% in a plain loop, ratio %.2f\n", *repeats, 100*median(watched), 100*median(observed), 100*median(plain), median(ratios))
 	return nil
 }
 
+// medians are what operations took, in ms.
+type medians struct {
+	ms       map[space.Op]float64
+	sentinel float64 // what the sentinel took in the same run; 1 without one
+}
+
 // profile measures as the profiler does.
-func (b bench) profile(ctx context.Context) (map[space.Op]float64, error) {
+func (b bench) profile(ctx context.Context) (medians, error) {
 	job := profiler.Job{Items: b.items, Sentinel: b.sentinel, Log: &profiler.Log{}}
 	if err := profiler.Profile(ctx, b.runner, job, b.policy, profiler.Observer{}); err != nil {
-		return nil, err
+		return medians{}, err
 	}
-	medians := map[space.Op]float64{}
+	found := medians{map[space.Op]float64{}, job.Log.Reference()}
 	for _, m := range job.Log.Measurements() {
-		medians[m.Op] = m.MedianMS
+		found.ms[m.Op] = m.MedianMS
 	}
-	return medians, nil
+	return found, nil
 }
 
 // loop calls one operation after the other.
-func (b bench) loop(ctx context.Context) (map[space.Op]float64, error) {
-	medians := map[space.Op]float64{}
+func (b bench) loop(ctx context.Context) (medians, error) {
+	found := medians{map[space.Op]float64{}, 1}
 	for _, item := range b.items {
 		compiled, err := b.runner.Ops(ctx, []space.Op{item.Op})
 		if err != nil {
-			return nil, err
+			return medians{}, err
 		}
 		call := compiled[0].Call
 		var times []float64
@@ -147,11 +158,11 @@ func (b bench) loop(ctx context.Context) (map[space.Op]float64, error) {
 		}
 		call.Close()
 		if err != nil {
-			return nil, err
+			return medians{}, err
 		}
-		medians[item.Op] = median(times)
+		found.ms[item.Op] = median(times)
 	}
-	return medians, nil
+	return found, nil
 }
 
 // neighbours are busy for 5 s, beginning in the middle of it, and quiet for 5 s, until the function that it returns is called.
@@ -206,11 +217,11 @@ func neighbours() (end func(), err error) {
 	}, nil
 }
 
-// move is the mean of how far medians differ, relative.
-func move(quiet, disturbed map[space.Op]float64) float64 {
-	total := 0.0
-	for op, ms := range quiet {
-		total += math.Abs(disturbed[op]/ms-1) / float64(len(quiet))
+// move is the mean of how far medians differ, relative, beyond what the sentinel tells of the device.
+func move(quiet, disturbed medians) float64 {
+	total, slower := 0.0, disturbed.sentinel/quiet.sentinel
+	for op, ms := range quiet.ms {
+		total += math.Abs(disturbed.ms[op]/slower/ms-1) / float64(len(quiet.ms))
 	}
 	return total
 }

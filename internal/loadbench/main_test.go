@@ -22,9 +22,12 @@ func TestMain(m *testing.M) {
 
 func TestMove(t *testing.T) {
 	a, b := space.Op{Kind: space.Skip, In: 8}, space.Op{Kind: space.Skip, In: 16}
-	quiet := map[space.Op]float64{a: 1, b: 2}
-	if got := move(quiet, map[space.Op]float64{a: 1.1, b: 1.4}); math.Abs(got-0.2) > 1e-12 {
+	quiet := medians{map[space.Op]float64{a: 1, b: 2}, 1}
+	if got := move(quiet, medians{map[space.Op]float64{a: 1.1, b: 1.4}, 1}); math.Abs(got-0.2) > 1e-12 {
 		t.Errorf("a median 10 %% up and one 30 %% down: moved by %g, want 0.2", got)
+	}
+	if got := move(quiet, medians{map[space.Op]float64{a: 1.5, b: 3}, 1.5}); math.Abs(got) > 1e-12 {
+		t.Errorf("medians and sentinel half as slow again: moved by %g, want 0", got)
 	}
 }
 
