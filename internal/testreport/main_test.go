@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 )
@@ -48,4 +49,15 @@ func TestReportRefusesWhatIsNoEvent(t *testing.T) {
 	if _, err := report(strings.NewReader("panic: no\n"), &bytes.Buffer{}); err == nil {
 		t.Error("text that is no event was taken")
 	}
+}
+
+// Whatever go test prints, the report ends, and counts no more packages than there are lines.
+func FuzzReport(f *testing.F) {
+	f.Add(`{"Action":"output","Package":"m/a","Test":"TestGood","Output":"chatter\n"}` + "\n" + `{"Action":"fail","Package":"m/a"}`)
+	f.Add(`{"Action":"skip","Package":"m/a","Test":"T"}` + "\nno event")
+	f.Fuzz(func(t *testing.T, events string) {
+		if failed, _ := report(strings.NewReader(events), io.Discard); failed > strings.Count(events, "\n")+1 {
+			t.Errorf("%d packages failed in %d lines", failed, strings.Count(events, "\n")+1)
+		}
+	})
 }

@@ -124,14 +124,29 @@ func folders() []string {
 			}
 		}
 	}
-	return append(list, loaderFolders("/etc/ld.so.conf", 0)...)
+	return append(list, loaderFolders("/etc/ld.so.conf")...)
 }
 
-// loaderFolders reads the folders that a configuration of the system's loader names, following its includes to a
-// small depth. What cannot be read names none.
-func loaderFolders(path string, depth int) []string {
+// maxLoaderFiles bounds the files that are read for a configuration of the system's loader.
+const maxLoaderFiles = 256
+
+// loaderFolders reads the folders that a configuration of the system's loader names, following its includes. Each file is read once,
+// and what cannot be read names none.
+func loaderFolders(path string) []string {
+	return loaderFile(path, map[string]bool{})
+}
+
+// loaderFile reads a file of those that were not read yet.
+func loaderFile(path string, read map[string]bool) []string {
+	if read[path] || len(read) >= maxLoaderFiles {
+		return nil
+	}
+	read[path] = true
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
 	file, err := os.Open(path)
-	if err != nil || depth > 4 {
+	if err != nil {
 		return nil
 	}
 	defer file.Close()
@@ -146,7 +161,7 @@ func loaderFolders(path string, depth int) []string {
 			}
 			paths, _ := filepath.Glob(pattern) // a malformed pattern includes nothing
 			for _, included := range paths {
-				folders = append(folders, loaderFolders(included, depth+1)...)
+				folders = append(folders, loaderFile(included, read)...)
 			}
 		} else if filepath.IsAbs(line) {
 			folders = append(folders, line)
