@@ -16,7 +16,7 @@ func TestBudgetGoesWhereItHelps(t *testing.T) {
 		}
 		r.compile = 100 * time.Millisecond
 		p := soon()
-		p.Total, p.Group, p.MaxDiscarded = total, 4, 0
+		p.Total, p.Group, p.MaxDiscarded, p.Limit = total, 4, 0, 500*time.Millisecond
 		j := job(ops)
 		if err := Profile(t.Context(), r, j, p, Observer{pause: r.pause, now: r.clock}); err != nil {
 			t.Fatal(err)

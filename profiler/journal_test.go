@@ -191,7 +191,7 @@ func TestOtherJournalsAreNotContinued(t *testing.T) {
 		"device.model box instead of box2": func(s *Settings) { s.Device.Model = "box2" },
 		`runtime.name go instead of xla`:   func(s *Settings) { s.Runtime.Name = "xla" },
 		"batch 1 instead of 2":             func(s *Settings) { s.Batch = 2 },
-		"limit 500 ms instead of":          func(s *Settings) { s.Policy.Limit++ },
+		"limit 300 ms instead of":          func(s *Settings) { s.Policy.Limit++ },
 		"seed 1 instead of 2":              func(s *Settings) { s.Policy.Seed = 2 },
 		"first rounds 10 instead of":       func(s *Settings) { s.Policy.MinRounds = 7 },
 		"precision 0.01 instead of 0":      func(s *Settings) { s.Policy.Precision = 0.02 },

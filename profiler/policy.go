@@ -116,6 +116,8 @@ const (
 	spanLimits = 40
 	// maxTogether bounds how many operations are in memory.
 	maxTogether = 512
+	// maxCompiled bounds how many operations are compiled at once.
+	maxCompiled = 64
 	// longestPatience bounds the pauses for operations that are in memory together: what makes the device slow for longer stays.
 	longestPatience = 10 * time.Second
 )
@@ -123,6 +125,16 @@ const (
 // laps are the timed laps of a round, for laps of this length.
 func (p Policy) laps(lap time.Duration) int {
 	return min(max(int(p.RoundTime/max(lap, 1)), 1), p.MaxLaps)
+}
+
+// further says how many operations to compile next for those in memory together, whose passes take so long: many at once, which
+// leaves no processor idle, but no more than the pass has time for.
+func (p Policy) further(taken int, pass time.Duration) int {
+	if taken == 0 || pass <= 0 {
+		return p.Group
+	}
+	room := int(float64(p.PassTime-pass) / float64(pass) * float64(taken))
+	return max(min(room, taken, maxCompiled), p.Group)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

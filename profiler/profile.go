@@ -260,7 +260,7 @@ func (s *session) group(ctx context.Context, ops []space.Op, anew bool, enough f
 	}()
 	var pass time.Duration
 	for taken < min(len(ops), maxTogether) && (taken < s.policy.Group || pass < s.policy.PassTime) {
-		some := ops[taken:min(taken+s.policy.Group, len(ops), maxTogether)]
+		some := ops[taken:min(taken+s.policy.further(taken, pass), len(ops), maxTogether)]
 		taken += len(some)
 		prepared, err := s.prepare(ctx, some, anew)
 		visits = append(visits, prepared...)

@@ -13,7 +13,8 @@ type Summary struct {
 	// MedianMS is the median of the rounds' medians; Low and High bound its 95 % interval, from order statistics.
 	MedianMS, LowMS, HighMS float64
 	// Median absolute deviation from the median, percentiles and minimum. They are of single calls where the clock can tell
-	// these apart, else of laps, of which one of several calls counts by its time per call.
+	// these apart, else of laps, of which one of several calls counts by its time per call. The minimum leaves out rounds in which
+	// the sentinel was far off, and is at most the tenth percentile.
 	MADMS, P10MS, P90MS, MinMS float64
 	// Count is the number of timed laps in all Rounds.
 	Count, Rounds int
@@ -31,17 +32,23 @@ func summarize(rounds []Round, reference float64) Summary {
 			continue
 		}
 		c := r.correction(reference)
+		far := reference > 0 && r.SentinelMS > (1+farOff)*reference // one wrong correction would make the minimum
 		of := len(laps)
 		for _, ms := range r.LapsMS {
 			laps = append(laps, ms*c)
 		}
 		if len(r.CallsMS) > 0 {
-			shortest = min(shortest, r.MinMS*c)
+			if !far {
+				shortest = min(shortest, r.MinMS*c)
+			}
 			for _, ms := range r.CallsMS {
 				times = append(times, ms*c)
 			}
 		} else {
-			times, shortest = append(times, laps[of:]...), min(shortest, slices.Min(laps[of:]))
+			times = append(times, laps[of:]...)
+			if !far {
+				shortest = min(shortest, slices.Min(laps[of:]))
+			}
 		}
 	}
 	if len(medians) == 0 {
@@ -50,7 +57,7 @@ func summarize(rounds []Round, reference float64) Summary {
 	slices.Sort(laps)
 	slices.Sort(times)
 	s := Summary{Count: len(laps), Rounds: len(medians), P10MS: quantile(times, 0.1), P90MS: quantile(times, 0.9)}
-	s.MinMS = min(shortest, times[0])
+	s.MinMS = min(shortest, s.P10MS)
 	s.MedianMS, s.LowMS, s.HighMS = interval(medians)
 	if math.IsInf(s.LowMS, 0) || math.IsInf(s.HighMS, 0) {
 		s.LowMS, s.HighMS = min(laps[0], s.MedianMS), max(laps[len(laps)-1], s.MedianMS)

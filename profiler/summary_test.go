@@ -124,3 +124,21 @@ func TestCorrectionsWidenIntervals(t *testing.T) {
 		}
 	}
 }
+
+// A round in which the sentinel alone was disturbed does not make the minimum.
+func TestMinimumLeavesOutWhatIsCorrectedTooFar(t *testing.T) {
+	var rounds []Round
+	for i := range 20 {
+		rounds = append(rounds, Round{Number: i + 1, LapsMS: []float64{2 + 0.01*float64(i)}, SentinelMS: 1})
+	}
+	rounds[7].SentinelMS = 10
+	if s := summarize(rounds, 1); s.MinMS != 2 || s.MinMS > s.P10MS {
+		t.Errorf("minimum %g, tenth percentile %g, want a minimum of 2", s.MinMS, s.P10MS)
+	}
+	for i := range rounds {
+		rounds[i].SentinelMS = 10
+	}
+	if s := summarize(rounds, 1); !(s.MinMS > 0 && s.MinMS <= s.P10MS) {
+		t.Errorf("all far off: minimum %g, tenth percentile %g", s.MinMS, s.P10MS)
+	}
+}
