@@ -263,5 +263,20 @@ func SentinelRatio(a, b *Table) float64 {
 	return b.Sentinel.MedianMS / a.Sentinel.MedianMS
 }
 
+// SentinelLuck is how far [SentinelRatio] is from what the same operation's own entries say, another executable in the same runs: 1.1
+// where the sentinel of b became slower by a tenth more. 0 where there is no saying.
+func SentinelLuck(a, b *Table) float64 {
+	ratio := SentinelRatio(a, b)
+	if ratio == 0 {
+		return 0
+	}
+	before, inA := a.raw(a.Sentinel.Key, nil)
+	after, inB := b.raw(b.Sentinel.Key, nil)
+	if !inA || !inB {
+		return 0
+	}
+	return ratio / (after.MS / before.MS)
+}
+
 // String reads "mbconv_k3_t6_i16_o24_s2_r112: +5.1 %".
 func (c Change) String() string { return fmt.Sprintf("%s: %+.1f %%", c.A.Name(), 100*(c.Ratio-1)) }

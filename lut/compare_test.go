@@ -146,6 +146,17 @@ func TestSentinelRatio(t *testing.T) {
 	if r := SentinelRatio(a, b); r != 1.5 {
 		t.Errorf("ratio %g", r)
 	}
+	if l := SentinelLuck(a, b); l != 0 {
+		t.Errorf("luck %g without entries of the sentinel's operation", l)
+	}
+	key := a.Entries[0].Key
+	a.Sentinel.Key, b.Sentinel.Key = key, key
+	for i := range b.Entries {
+		b.Entries[i].MedianMS *= 1.2
+	}
+	if l := SentinelLuck(a, b); !near(l, 1.5/1.2) {
+		t.Errorf("luck %g, want %g", l, 1.5/1.2)
+	}
 }
 
 // A device that is slower as a whole is no change of the ops, once its sentinel's ratio is taken out.

@@ -65,6 +65,10 @@ Exit code 1: with --fail-above, an operation is really slower in B by more than 
 	return c
 }
 
+// oddSentinel is how far the sentinel and the entry of the same operation may differ in what changed, as a logarithm: what two
+// executables of an operation differ by, five times over.
+const oddSentinel = 0.05
+
 // diffReport is the JSON form.
 type diffReport struct {
 	A           string        `json:"a"`
@@ -148,6 +152,9 @@ func (o *diffOptions) run(pathA, pathB string, stdout, stderr io.Writer) error {
 	r.Corrected = o.corrected
 	for _, d := range r.comparison.Differences {
 		fmt.Fprintf(stderr, "warning: measured otherwise, %s\n", exit.OneLine(d.String()))
+	}
+	if luck := lut.SentinelLuck(a, b); luck > 0 && math.Abs(math.Log(luck)) > oddSentinel {
+		fmt.Fprintf(stderr, "warning: the sentinel changed by %s more than the same operation's own entry: one of the two was compiled or placed unluckily, and --corrected may mislead\n", change(luck))
 	}
 	var ts []tables.Table
 	if o.format == tables.CSV {

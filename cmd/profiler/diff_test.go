@@ -118,4 +118,9 @@ func TestDiffCorrectsForTheDevice(t *testing.T) {
 		!strings.Contains(out, "median absolute change 0.0 %, 100.0 % of the intervals overlap") {
 		t.Errorf("corrected:\n%s", out)
 	}
+	table.Sentinel.MedianMS = 1.4
+	lucky := stored(t, folder, "c.lut.json", table)
+	if _, messages := profilerRun(t, "diff", before, lucky, "--corrected"); !strings.Contains(messages, "the sentinel changed by +16.7 % more than the same operation's own entry") {
+		t.Errorf("an odd sentinel: %q", messages)
+	}
 }
