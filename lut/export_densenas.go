@@ -44,7 +44,7 @@ type exporter struct {
 
 func (x *exporter) write() error {
 	t, s := x.table, x.space
-	stem, err := t.Stem(s.StemOp(), s.FirstOp())
+	stem, err := t.Entry(s.EntryOps()...)
 	if err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatal(err)
 			}
 			if len(ops) == 2 {
-				_, err = table.Stem(ops[0], ops[1])
+				_, err = table.Entry(ops...)
 			} else {
 				var e Estimate
 				if e, err = table.Op(ops[0], table.Entries[i].Position); !(0 <= e.LowMS && e.LowMS <= e.MS && e.MS <= e.HighMS && e.HighMS < 1e13) {

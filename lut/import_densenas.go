@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
@@ -26,7 +27,7 @@ const (
 
 // ImportDenseNAS reads a table of the published implementation of DenseNAS: one nested list of times in ms, without keys,
 //
-//	[stem and first block,
+//	[stem and, where the space has one, first block,
 //	 [per block from the second: [[per incoming connection: [per head candidate]], [per stacked layer: [per stack candidate]]]],
 //	 [per incoming connection of the final 1×1 convolution],
 //	 classifier]
@@ -79,6 +80,7 @@ type importer struct {
 	notes   []string
 }
 
+// add adds the time of one op, or of stem and first block.
 func (i *importer) add(value node, at *Position, ops ...space.Op) error {
 	if value.list != nil {
 		return i.fail(value, "found a list, expected the time of %s", ops[0].Key())
@@ -112,7 +114,7 @@ func (i *importer) table(root node) error {
 		return i.fail(root, "expected a list of four: stem, blocks, final convolution, classifier; is it a published table of DenseNAS?")
 	}
 	parts := *root.list
-	if err := i.add(parts[0], nil, s.StemOp(), s.FirstOp()); err != nil {
+	if err := i.add(parts[0], nil, s.EntryOps()...); err != nil {
 		return err
 	}
 	if err := i.lists(parts[1], len(s.Blocks)-1, "blocks behind the first"); err != nil {
@@ -133,7 +135,24 @@ func (i *importer) table(root node) error {
 			return err
 		}
 	}
-	return i.add(parts[3], nil, s.ClassifierOp())
+	if err := i.add(parts[3], nil, s.ClassifierOp()); err != nil {
+		return err
+	}
+	// The form has no place for other classifiers.
+	var widths []string
+	for _, c := range s.Ops() {
+		if c.Op.Kind == space.Classifier && c.Op != s.ClassifierOp() {
+			widths = append(widths, strconv.Itoa(c.Op.In))
+			if err := i.add(parts[3], nil, c.Op); err != nil {
+				return err
+			}
+		}
+	}
+	if len(widths) > 0 {
+		i.notes = append(i.notes, fmt.Sprintf("the classifiers on %s channels, of networks without the final convolution, were not measured: they have the time of that on %d",
+			strings.Join(widths, " and "), s.Final.Width))
+	}
+	return nil
 }
 
 func (i *importer) block(value node, block int) error {

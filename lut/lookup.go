@@ -33,19 +33,25 @@ func (t *Table) Op(op space.Op, at *Position) (Estimate, error) {
 	return t.sum([]part{t.part(op.Key(), at, raw)}), nil
 }
 
-// Stem is the latency of the stem and the first block: of the entry that holds both, less one call; else of the two, each
-// less a call.
-func (t *Table) Stem(stem, first space.Op) (Estimate, error) {
-	if raw, ok := t.raw(CompositeKey(stem, first), nil); ok {
-		return t.sum([]part{t.part(CompositeKey(stem, first), nil, raw)}), nil
+// Entry is the latency of a space's [space.Space.EntryOps], the stem and the first block's layer if there is one: of the entry that
+// holds both, less one call; else of each, less a call.
+func (t *Table) Entry(ops ...space.Op) (Estimate, error) {
+	if len(ops) == 2 {
+		if raw, ok := t.raw(CompositeKey(ops[0], ops[1]), nil); ok {
+			return t.sum([]part{t.part(CompositeKey(ops[0], ops[1]), nil, raw)}), nil
+		}
 	}
-	a, aFound := t.raw(stem.Key(), nil)
-	b, bFound := t.raw(first.Key(), nil)
-	if !aFound || !bFound {
-		keys := t.Missing([]space.Op{stem, first})
-		return Estimate{}, t.missing(keys, 2, "--space SPACE --only '"+keys[0]+"'")
+	var parts []part
+	for _, op := range ops {
+		if raw, found := t.raw(op.Key(), nil); found {
+			parts = append(parts, t.part(op.Key(), nil, raw))
+		}
 	}
-	return t.sum([]part{t.part(stem.Key(), nil, a), t.part(first.Key(), nil, b)}), nil
+	if len(parts) < len(ops) {
+		keys := t.Missing(ops)
+		return Estimate{}, t.missing(keys, len(ops), "--space SPACE --only '"+keys[0]+"'")
+	}
+	return t.sum(parts), nil
 }
 
 // Network is the latency of a whole network, and of each of its layers. The layers are as of [Table.Op]; the total is their
@@ -233,12 +239,15 @@ func (t *Table) positions(a *space.Architecture) []*Position {
 	if s == nil {
 		return places
 	}
-	step, layer, block := 0, 0, a.Layers[1].Block // how far on the path; stacked layers passed; block of the layer before
+	step, layer, block := 0, 0, space.NoBlock // how far on the path; stacked layers passed; block of the layer before
+	if s.HasFirst() {
+		block = a.Layers[1].Block
+	}
 	for i, l := range a.Layers {
 		switch {
 		case l.Op.Kind == space.Final:
 			places[i] = connection(s, path[len(path)-1], len(s.Blocks))
-		case l.Block == space.NoBlock || i == 1:
+		case l.Block == space.NoBlock || i == 1 && s.HasFirst():
 		case l.Block != block:
 			step, layer, block = step+1, 0, l.Block
 			places[i] = connection(s, path[step-1], path[step])
@@ -272,8 +281,15 @@ func locate(a *space.Architecture) (*space.Space, []int) {
 	var path []int
 	for _, name := range space.Names() {
 		s := builtIn(name)
-		stem, final := a.Layers[0].Op, a.Layers[len(a.Layers)-2].Op
-		if s == nil || len(widths) == 0 || s.Blocks[0].Width != widths[0] || s.Stem.Width != stem.Out || s.Final.Width != final.Out {
+		if s == nil || len(widths) == 0 || s.Stem.Width != a.Layers[0].Op.Out {
+			continue
+		}
+		widths := widths
+		if !s.HasFirst() {
+			widths = append([]int{s.Stem.Width}, widths...)
+		}
+		final := a.Layers[len(a.Layers)-2].Op
+		if s.Blocks[0].Width != widths[0] || (final.Kind == space.Final) == s.Final.SuperNetworkOnly || final.Kind == space.Final && s.Final.Width != final.Out {
 			continue
 		}
 		walk := make([]int, len(widths))

@@ -72,7 +72,7 @@ func TestOpPrefersPlaceThenKeyThenMean(t *testing.T) {
 
 func TestStemIsOneOrTwo(t *testing.T) {
 	table, s := sample(t, small)
-	two, err := table.Stem(s.StemOp(), s.FirstOp())
+	two, err := table.Entry(s.EntryOps()...)
 	if err != nil || !near(two.MS, 1+2) {
 		t.Errorf("two entries: %+v, error %v", two, err)
 	}
@@ -80,7 +80,7 @@ func TestStemIsOneOrTwo(t *testing.T) {
 	if err := table.Check(); err != nil {
 		t.Fatal(err)
 	}
-	one, err := table.Stem(s.StemOp(), s.FirstOp())
+	one, err := table.Entry(s.EntryOps()...)
 	if err != nil || !near(one.MS, 2) || !one.IntervalUnknown {
 		t.Errorf("one entry: %+v, error %v", one, err)
 	}
@@ -91,7 +91,7 @@ func TestStemIsOneOrTwo(t *testing.T) {
 		t.Errorf("missing %v, want the stem alone", missing)
 	}
 	table.Entries = table.Entries[:len(table.Entries)-1]
-	if _, err = table.Stem(s.StemOp(), s.FirstOp()); err == nil || !strings.Contains(err.Error(), "2 of 2 keys missing") {
+	if _, err = table.Entry(s.EntryOps()...); err == nil || !strings.Contains(err.Error(), "2 of 2 keys missing") {
 		t.Errorf("no entry: error %v", err)
 	}
 }

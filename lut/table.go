@@ -173,8 +173,8 @@ func (e *Entry) Ops() ([]space.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Kind != space.Stem || b.Kind != space.MBConv || a.Out != b.In || a.OutResolution() != b.Resolution {
-		return nil, fmt.Errorf("key %.120q: only a stem and the mbconv that follows it are joined by +", e.Key)
+	if a.Kind != space.Stem || b.Kind != space.MBConv && b.Kind != space.Basic || a.Out != b.In || a.OutResolution() != b.Resolution {
+		return nil, fmt.Errorf("key %.120q: only a stem and the block that follows it are joined by +", e.Key)
 	}
 	return []space.Op{a, b}, nil
 }

@@ -58,7 +58,7 @@ func addProducts(s *space.Space, c *supernet.Choice, products *supernet.Products
 		beta[in.From][in.Outgoing] += products.Final[in.Incoming]
 	}
 	for i := range beta {
-		for k, g := range objective.SoftmaxGradient(c.Beta[i], beta[i]) {
+		for k, g := range objective.PathGradient(s, c.Beta[i], beta[i]) {
 			gradient.Beta[i][k] += g
 		}
 	}

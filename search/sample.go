@@ -52,7 +52,7 @@ func choose(s *space.Space, p *space.Parameters, sample func(logits []float64) [
 		Beta:  make([][]float64, len(s.Blocks)),
 	}
 	for i, logits := range p.Beta {
-		c.Beta[i] = objective.Softmax(logits)
+		c.Beta[i] = objective.PathProbabilities(s, logits)
 	}
 	for j := range c.Head {
 		for _, logits := range p.AlphaHead[j] {

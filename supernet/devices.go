@@ -30,8 +30,14 @@ func (n *Network) share() int { return n.options.Batch / max(1, n.options.Device
 
 // form is how an operation is built.
 func (n *Network) form(o space.Op) op.Form {
-	return op.Form{Lowering: n.options.Lowering(o), Synchronised: n.options.SynchronisedNorm}
+	return op.Form{Lowering: n.options.Lowering(o), Affine: n.affine(o), Synchronised: n.options.SynchronisedNorm}
 }
+
+// affine says whether an operation's batch norm has scale and offset: a stem's may.
+func (n *Network) affine(o space.Op) bool { return o.Kind == space.Stem && n.space.Stem.Affine }
+
+// parameters are an operation's.
+func (n *Network) parameters(o space.Op) []op.Weight { return op.TrainingParameters(o, n.affine(o)) }
 
 // moveStatistics moves an operation's running statistics towards those of a batch. Where every device has statistics of its own
 // share, it is their mean: what is kept stays the same on all devices.

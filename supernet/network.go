@@ -51,7 +51,7 @@ type Network struct {
 	devices     []device
 	lanes       map[space.Op]int
 	executables *executables
-	stem, first *weights
+	stem, first *weights       // first is nil where the first block is the stem
 	head        [][][]*weights // block-1, incoming connection, candidate
 	stack       [][][]*weights // block-1, stacked layer, candidate
 	final       []*weights     // incoming connection
@@ -81,8 +81,10 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	n := &Network{
 		space: s, options: o, activations: activations,
 		stem:       &weights{name: "stem", op: s.StemOp()},
-		first:      &weights{name: "first", op: s.FirstOp()},
 		classifier: &weights{name: "classifier", op: s.ClassifierOp()},
+	}
+	if s.HasFirst() {
+		n.first = &weights{name: "first", op: s.FirstOp()}
 	}
 	for _, b := range append([]compute.Backend{b}, o.Clients...) {
 		n.devices = append(n.devices, device{backend: b, dtype: activations, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
@@ -194,9 +196,17 @@ func (n *Network) Finalize() {
 	}
 }
 
+// entry lists the weights before the first connection.
+func (n *Network) entry() []*weights {
+	if n.first == nil {
+		return []*weights{n.stem}
+	}
+	return []*weights{n.stem, n.first}
+}
+
 // all lists the weights of every place, in a fixed order.
 func (n *Network) all() []*weights {
-	ws := []*weights{n.stem, n.first}
+	ws := n.entry()
 	for j := range n.head {
 		for _, layer := range append(n.head[j][:len(n.head[j]):len(n.head[j])], n.stack[j]...) {
 			ws = append(ws, layer...)
@@ -216,7 +226,7 @@ type NamedTensor struct {
 func (n *Network) State() ([]NamedTensor, error) {
 	var out []NamedTensor
 	for _, w := range n.all() {
-		for _, part := range w.parts() {
+		for _, part := range n.parts(w) {
 			if *part.tensor == nil {
 				continue
 			}
@@ -239,7 +249,7 @@ func (n *Network) SetState(state []NamedTensor) error {
 	}
 	targets := map[string]target{}
 	for _, w := range n.all() {
-		for _, p := range w.parts() {
+		for _, p := range n.parts(w) {
 			transfer.Free(*p.tensor)
 			*p.tensor = nil
 			targets[p.name] = target{w, p}
@@ -261,7 +271,7 @@ func (n *Network) SetState(state []NamedTensor) error {
 		to.set(to.w, value)
 	}
 	for _, w := range n.all() {
-		if err := w.complete(); err != nil {
+		if err := n.complete(w); err != nil {
 			return err
 		}
 	}
@@ -269,11 +279,11 @@ func (n *Network) SetState(state []NamedTensor) error {
 }
 
 // complete reports an operation of which only a part is there.
-func (w *weights) complete() error {
+func (n *Network) complete(w *weights) error {
 	if w.params == nil && w.velocity == nil && w.running == nil {
 		return nil
 	}
-	want := len(op.TrainingParameters(w.op, false))
+	want := len(n.parameters(w.op))
 	whole := func(ts []*tensors.Tensor) bool { return len(ts) == want && !slices.Contains(ts, nil) }
 	if !whole(w.params) || w.velocity != nil && !whole(w.velocity) || op.StatisticsSize(w.op) > 0 && w.running == nil {
 		return fmt.Errorf("some tensors of %s are there and others are not", w.name)
@@ -289,8 +299,8 @@ type part struct {
 	set    func(w *weights, t *tensors.Tensor)
 }
 
-func (w *weights) parts() []part {
-	list := op.TrainingParameters(w.op, false)
+func (n *Network) parts(w *weights) []part {
+	list := n.parameters(w.op)
 	var out []part
 	at := func(ts []*tensors.Tensor, i int) **tensors.Tensor {
 		if ts == nil {

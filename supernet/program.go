@@ -26,12 +26,17 @@ func (p *program) floats(dims ...[]int) {
 	}
 }
 
-func parameterDims(o space.Op) [][]int {
+func (n *Network) parameterDims(o space.Op) [][]int {
 	var dims [][]int
-	for _, p := range op.TrainingParameters(o, false) {
+	for _, p := range n.parameters(o) {
 		dims = append(dims, p.Dims)
 	}
 	return dims
+}
+
+// affineDims are the dimensions of the scales and offsets of an operation's batch norms, where they are there.
+func (n *Network) affineDims(o space.Op) [][]int {
+	return n.parameterDims(o)[len(op.TrainingParameters(o, false)):]
 }
 
 // program writes the executable of key.
@@ -90,7 +95,7 @@ func (n *Network) forwardProgram(key Executable) program {
 	n.input(&p, o)
 	n.maps(&p, []int{batch, r, r, o.Out})
 	p.floats(nil)
-	p.floats(parameterDims(o)...)
+	p.floats(n.parameterDims(o)...)
 	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
 		x, in := n.inputSum(o, in)
@@ -106,7 +111,7 @@ func (n *Network) forwardProgram(key Executable) program {
 
 // backwardProgram takes the lanes of the input and of the gradient of the output's sum, accumulator, factor, parameters and what the
 // forward kept. It returns accumulator + gradient of the input, the inner product of output and gradient, and the gradients of the
-// convolutions' outputs.
+// convolutions' outputs and of batch norm's scales and offsets.
 func (n *Network) backwardProgram(key Executable) program {
 	o, batch := key.Op, n.share()
 	var p program
@@ -114,7 +119,7 @@ func (n *Network) backwardProgram(key Executable) program {
 	n.addends(&p, o.OutResolution(), o.Out)
 	n.maps(&p, []int{batch, o.Resolution, o.Resolution, o.In})
 	p.floats(nil)
-	params := parameterDims(o)
+	params := n.parameterDims(o)
 	count := len(params)
 	p.floats(params...)
 	n.saved(&p, op.SavedDims(o, batch))
@@ -123,40 +128,43 @@ func (n *Network) backwardProgram(key Executable) program {
 		x, in := n.inputSum(o, in)
 		g, in := sum(in)
 		accumulator, factor, params, saved := in[0], in[1], in[2:2+count], in[2+count:]
-		dx, before := op.InputGradient(o, form, x, Mul(g, factor), params, saved)
+		dx, before, affine := op.InputGradient(o, form, x, Mul(g, factor), params, saved)
 		if dx == nil {
 			dx = accumulator // a stem: nothing learns from its input's gradient
 		} else {
 			dx = n.narrow(Add(wide(accumulator), wide(dx)))
 		}
 		product := op.Total(ReduceAllSum(Mul(g, wide(op.Output(o, form, x, params, saved)))))[0]
-		return append([]*Node{dx, product}, before...)
+		return append(append([]*Node{dx, product}, before...), affine...)
 	}
 	return p
 }
 
 // updateProgram takes the lanes of the input, learning rate, parameters, velocities, running statistics, what the forward kept and
-// the gradients of the convolutions' outputs. It returns new statistics, parameters and velocities.
+// the gradients of the convolutions' outputs and of batch norm's scales and offsets. It returns new statistics, parameters and
+// velocities.
 func (n *Network) updateProgram(key Executable) program {
 	o, options := key.Op, n.options
 	var p program
 	n.input(&p, o)
 	p.floats(nil)
-	params, saved := parameterDims(o), op.SavedDims(o, n.share())
+	params, saved := n.parameterDims(o), op.SavedDims(o, n.share())
 	count, kept := len(params), len(saved)
 	p.floats(params...)
 	p.floats(params...)
 	p.floats([]int{1, op.StatisticsSize(o)})
 	n.saved(&p, saved)
 	n.maps(&p, saved[:kept-1]...) // all but the statistics
+	p.floats(n.affineDims(o)...)
 	form := n.form(o)
 	p.build = func(in []*Node) []*Node {
 		x, in := n.inputSum(o, in)
 		rate, params, velocity, running := in[0], in[1:1+count], in[1+count:1+2*count], in[1+2*count]
-		saved, before := in[2+2*count:2+2*count+kept], in[2+2*count+kept:]
-		grads := op.Total(op.WeightGradients(o, form, x, params, saved, before)...)
+		saved, rest := in[2+2*count:2+2*count+kept], in[2+2*count+kept:]
+		before, affine := rest[:kept-1], rest[kept-1:]
+		grads := op.Total(append(op.WeightGradients(o, form, x, params, saved, before), affine...)...)
 		running = n.moveStatistics(o, running, op.Statistics(o, saved))
-		return append([]*Node{running}, update(params, velocity, grads, rate, options.Momentum, options.WeightDecay)...)
+		return append([]*Node{running}, update(params, velocity, grads, rate, options.Momentum, n.decays(o))...)
 	}
 	return p
 }
@@ -170,12 +178,12 @@ func (n *Network) classifierProgram(key Executable) program {
 	n.maps(&p, []int{batch, o.Resolution, o.Resolution, o.In})
 	p.layout(dtypes.Int32, batch)
 	p.floats([]int{batch}, nil)
-	params := parameterDims(o)
+	params := n.parameterDims(o)
 	p.floats(params...)
 	if key.Role == Update {
 		p.floats(params...)
 	}
-	count, momentum, decay := len(params), n.options.Momentum, n.options.WeightDecay
+	count, momentum, decays := len(params), n.options.Momentum, n.decays(o)
 	p.build = func(in []*Node) []*Node {
 		x, labels, mask, rate := in[0], in[1], in[2], in[3]
 		params := in[4 : 4+count]
@@ -188,18 +196,27 @@ func (n *Network) classifierProgram(key Executable) program {
 		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
 		result = append(result, dx)
 		if key.Role == Update {
-			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decay)...)
+			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decays)...)
 		}
 		return result
 	}
 	return p
 }
 
+// decays are the weight decays of an operation's parameters: scales and offsets of batch norm have none.
+func (n *Network) decays(o space.Op) []float64 {
+	decays := make([]float64, len(n.parameters(o)))
+	for i := range len(decays) - len(n.affineDims(o)) {
+		decays[i] = n.options.WeightDecay
+	}
+	return decays
+}
+
 // update builds the new parameters, then the new velocities.
-func update(params, velocity, grads []*Node, rate *Node, momentum, decay float64) []*Node {
+func update(params, velocity, grads []*Node, rate *Node, momentum float64, decays []float64) []*Node {
 	var ps, vs []*Node
 	for i, g := range grads {
-		w, v := op.SGD(params[i], velocity[i], g, rate, momentum, decay)
+		w, v := op.SGD(params[i], velocity[i], g, rate, momentum, decays[i])
 		ps, vs = append(ps, w), append(vs, v)
 	}
 	return append(ps, vs...)

@@ -52,7 +52,8 @@ func (n *Network) visit(last Role, pick func(layers [][]*weights, choices [][]Pi
 			forward.add(w.op, role)
 		}
 	}
-	add(n.stem, n.first)
+	entry := n.entry()
+	add(entry...)
 	for j := 1; j < len(s.Blocks); j++ {
 		var heads, stacks [][]Pick
 		if c != nil {
@@ -72,7 +73,7 @@ func (n *Network) visit(last Role, pick func(layers [][]*weights, choices [][]Pi
 	}
 	for i := len(order) - 1; i >= 0; i-- {
 		o := order[i]
-		if last == Update || o != n.stem.op && o != n.first.op {
+		if last == Update || i >= len(entry) {
 			forward.add(o, Backward)
 		}
 		if last == Update && o.Kind != space.Skip {

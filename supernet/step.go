@@ -38,8 +38,7 @@ type pass struct {
 	choice  *Choice
 	last    Role // of the step
 	rate    *value
-	stem    taken
-	first   taken
+	entry   []taken        // stem and, where there is one, the first block
 	heads   [][]layerTaken // block-1, incoming connection
 	stacks  [][]layerTaken // block-1, stacked layer
 	finals  []taken
@@ -79,7 +78,7 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 		return Result{}, nil, err
 	}
 	n.executables.request(n.sampled(c, role), true)
-	p := &pass{n: n, choice: c, last: role, scalars: map[float32]*value{}}
+	p := &pass{n: n, choice: c, last: role, entry: make([]taken, len(n.entry())), scalars: map[float32]*value{}}
 	defer func() {
 		p.end()
 		if err == nil {
@@ -126,8 +125,9 @@ func (p *pass) end() {
 		t.input.release()
 		t.saved.release()
 	}
-	release(p.stem)
-	release(p.first)
+	for _, t := range p.entry {
+		release(t)
+	}
 	for _, layers := range [][][]layerTaken{p.heads, p.stacks} {
 		for _, block := range layers {
 			for _, layer := range block {
@@ -252,10 +252,14 @@ func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Te
 // the farthest is there first.
 func (p *pass) forward(image lanes) error {
 	s := p.n.space
-	x, err := p.run(&p.stem, p.n.stem, image, nil, 1)
-	image.release()
-	if err != nil {
-		return err
+	x := image
+	for i, w := range p.n.entry() {
+		y, err := p.run(&p.entry[i], w, x, nil, 1)
+		x.release()
+		if err != nil {
+			return err
+		}
+		x = lanes{y}
 	}
 	outputs := make([]lanes, len(s.Blocks))
 	defer func() {
@@ -263,12 +267,7 @@ func (p *pass) forward(image lanes) error {
 			outputs[i].release()
 		}
 	}()
-	y, err := p.run(&p.first, p.n.first, lanes{x}, nil, 1)
-	x.release()
-	if err != nil {
-		return err
-	}
-	outputs[0] = lanes{y}
+	outputs[0] = x
 	p.heads, p.stacks = make([][]layerTaken, len(s.Blocks)-1), make([][]layerTaken, len(s.Blocks)-1)
 	for j := 1; j < len(s.Blocks); j++ {
 		p.heads[j-1] = make([]layerTaken, len(p.n.head[j-1]))
@@ -297,6 +296,7 @@ func (p *pass) forward(image lanes) error {
 	for i := len(incoming) - 1; i >= 0; i-- {
 		c := incoming[i]
 		beta := p.choice.Beta[c.From][c.Outgoing]
+		var err error
 		if p.feature, err = p.run(&p.finals[c.Incoming], p.n.final[c.Incoming], outputs[c.From], p.feature, beta); err != nil {
 			return err
 		}
@@ -466,9 +466,9 @@ func (p *pass) back(feature *value) (*Products, error) {
 	}
 	g.release()
 	g, grads[0] = grads[0], nil
-	for _, t := range []*taken{&p.first, &p.stem} {
+	for i := range p.entry {
 		var next *value
-		if err := p.backOp(t, g, &next, nil); err != nil {
+		if err := p.backOp(&p.entry[len(p.entry)-1-i], g, &next, nil); err != nil {
 			return nil, err
 		}
 		g.release()

@@ -67,7 +67,7 @@ func (n *Network) materialize(w *weights) error {
 		return nil
 	}
 	var params []*tensors.Tensor
-	for _, p := range op.TrainingParameters(w.op, false) {
+	for _, p := range n.parameters(w.op) {
 		t, err := transfer.Upload(n.devices[w.client].backend, Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
 		if err != nil {
 			return err

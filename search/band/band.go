@@ -45,6 +45,7 @@ func New(s *space.Space, table *lut.Table, low, high float64) (*Sampler, error) 
 	if err != nil {
 		return nil, err
 	}
+	costs = costs.Architectures()
 	if !(low <= high) {
 		return nil, exit.BadInput("the band from %g to %g ms is empty", low, high)
 	}

@@ -50,7 +50,9 @@ func Within(s *space.Space, p *space.Parameters, limits []Limit, top int) ([]*sp
 	if top < 1 || top > MaxTop {
 		return nil, exit.BadInput("%d architectures are wanted, allowed are 1 to %d", top, MaxTop)
 	}
-	for _, l := range limits {
+	limits = slices.Clone(limits)
+	for i, l := range limits {
+		limits[i].Costs = l.Costs.Architectures()
 		unit := l.Costs.Unit
 		if math.IsNaN(l.Most) {
 			return nil, exit.BadInput("the limit is not a number of %s", unit)

@@ -12,21 +12,37 @@ import (
 type Costs struct {
 	Space        *space.Space
 	Unit         string        // ms, or what is counted
-	StemAndFirst float64       // stem and first block
+	StemAndFirst float64       // stem and, where the space has one, the first block's layer
 	Head         [][][]float64 // [block][incoming connection][head candidate]; empty for the first block
 	Stack        [][][]float64 // [block][stacked layer][stack candidate]; empty for the first block
 	Final        []float64     // final 1×1 convolution, [incoming connection]
 	Classifier   float64       // pool and linear layer
 	Call         float64       // the call itself, once per network
+	// Ends, [incoming connection of the final 1×1 convolution], is what architectures have in the place of Final and Classifier; nil
+	// where they have these.
+	Ends []float64
 }
 
-// Chained is the expected latency in ms of the architectures that the logits p choose, and its gradient with respect to those
+// Architectures are the costs of what architectures are made of, where that is not what the super network is made of.
+func (c *Costs) Architectures() *Costs {
+	if c.Ends == nil {
+		return c
+	}
+	own := *c
+	own.Final, own.Classifier, own.Ends = c.Ends, 0, nil
+	return &own
+}
+
+// Chained is the expected latency in ms of the networks that the logits p choose, made of what the super network is made of, and its gradient with respect to those
 // logits, in their shape. p must have passed Check with the costs' space.
 func (c *Costs) Chained(p *space.Parameters) (ms float64, gradient *space.Parameters) {
 	probabilities := eachRow(p, func(logits []float64) []float64 { return Softmax(logits) })
+	for i, logits := range p.Beta {
+		probabilities.Beta[i] = PathProbabilities(c.Space, logits)
+	}
 	ms, gradient = c.Expected(probabilities)
 	for i, row := range gradient.Beta {
-		gradient.Beta[i] = SoftmaxGradient(probabilities.Beta[i], row)
+		gradient.Beta[i] = PathGradient(c.Space, probabilities.Beta[i], row)
 	}
 	for b := range gradient.AlphaHead {
 		for i, row := range gradient.AlphaHead[b] {
@@ -109,6 +125,7 @@ func (c *Costs) Slowest() float64 {
 }
 
 func (c *Costs) extreme(among func([]float64) float64, between func(a, b float64) float64) float64 {
+	c = c.Architectures()
 	s := c.Space
 	n := len(s.Blocks)
 	total := make([]float64, n+1) // up to and with the block

@@ -1,6 +1,10 @@
 package objective
 
-import "math"
+import (
+	"math"
+
+	"densenas/supernet/space"
+)
 
 // Softmax returns the probabilities of logits. It holds for logits of any finite size.
 func Softmax(logits []float64) []float64 {
@@ -38,6 +42,24 @@ func SoftmaxGradient(probabilities, gradient []float64) []float64 {
 	g := make([]float64, len(probabilities))
 	for i, p := range probabilities {
 		g[i] = p * (gradient[i] - mean)
+	}
+	return g
+}
+
+// PathProbabilities returns the probabilities of a block's outgoing connections from its logits, by the space's temperature.
+func PathProbabilities(s *space.Space, logits []float64) []float64 {
+	scaled := make([]float64, len(logits))
+	for i, v := range logits {
+		scaled[i] = v / s.Temperature()
+	}
+	return Softmax(scaled)
+}
+
+// PathGradient turns a gradient with respect to [PathProbabilities] into one with respect to their logits.
+func PathGradient(s *space.Space, probabilities, gradient []float64) []float64 {
+	g := SoftmaxGradient(probabilities, gradient)
+	for i := range g {
+		g[i] /= s.Temperature()
 	}
 	return g
 }

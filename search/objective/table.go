@@ -22,7 +22,7 @@ func FromTable(s *space.Space, table *lut.Table) (*Costs, error) {
 	l := lookup{table: table}
 	c := costsOf(s, "ms", l.of)
 	c.Call = table.Fixed().MS
-	stem, err := table.Stem(s.StemOp(), s.FirstOp())
+	stem, err := table.Entry(s.EntryOps()...)
 	if err == nil {
 		err = l.err
 	}
@@ -72,5 +72,10 @@ func costsOf(s *space.Space, unit string, of func(op space.Op, at *lut.Position)
 		c.Final = append(c.Final, of(s.FinalOp(i), at(lut.Connection(n, i.Incoming))))
 	}
 	c.Classifier = of(s.ClassifierOp(), nil)
+	if s.Final.SuperNetworkOnly {
+		for _, i := range s.Incoming(n) {
+			c.Ends = append(c.Ends, of(s.EndOps(i)[0], nil))
+		}
+	}
 	return c
 }

@@ -8,12 +8,19 @@ import (
 	"densenas/supernet/space"
 )
 
-// window is the geometry of a depthwise convolution over square maps: kernel and stride, input and output resolution.
+// window is the geometry of a convolution over square maps: kernel and stride, input and output resolution.
 type window struct {
 	kernel, stride, in, out int
 }
 
-func windowOf(o space.Op) window { return window{o.Kernel, o.Stride, o.Resolution, o.OutResolution()} }
+// windowOf is that of an operation's spatial convolution, the first where there are two.
+func windowOf(o space.Op) window {
+	kernel := o.Kernel
+	if o.Kind == space.Basic {
+		kernel = space.BasicKernel
+	}
+	return window{kernel, o.Stride, o.Resolution, o.OutResolution()}
+}
 
 func (w window) pad() int { return w.kernel / 2 }
 
@@ -143,34 +150,17 @@ func depthwiseInputGradientTaps(dy, kernel *Node, w window) *Node {
 	return depthwiseInputGradientPhases(dy, kernel, w)
 }
 
-// depthwiseInputGradientPhases is the input gradient for strides over one: input positions with the same remainder form a
-// phase, each a dense sum of taps; the phases are then interleaved. It avoids working on a dilated map, most of it zeros.
+// depthwiseInputGradientPhases is the input gradient for strides over one: a sum of taps for each phase.
 func depthwiseInputGradientPhases(dy, kernel *Node, w window) *Node {
-	s, p := w.stride, w.pad()
-	n, c := dy.Shape().Dimensions[0], dy.Shape().Dimensions[3]
-	margin := (p+s-1)/s + 1
+	margin := w.phaseMargin()
 	padded := padSpace(dy, margin)
-	var rows []*Node
-	for row := range s {
-		var columns []*Node
-		for column := range s {
-			var dx *Node
-			w.taps(func(i, j int) {
-				if (row+p-i)%s != 0 || (column+p-j)%s != 0 {
-					return
-				}
-				shift := patch(padded, margin+(row+p-i)/s, margin+(column+p-j)/s, w.out, 1)
-				dx = sum(dx, Mul(shift, tap(kernel, i, j)))
-			})
-			if dx == nil {
-				dx = ZerosLike(dy)
-			}
-			columns = append(columns, Reshape(dx, n, w.out, 1, w.out, 1, c))
-		}
-		rows = append(rows, Concatenate(columns, 4))
-	}
-	full := Reshape(Concatenate(rows, 2), n, w.out*s, w.out*s, c)
-	return Slice(full, AxisRange(), AxisRange(0, w.in), AxisRange(0, w.in), AxisRange())
+	return w.interleave(dy.Shape().Dimensions[0], func(row, column int) *Node {
+		var dx *Node
+		w.phase(row, column, func(i, j, down, right int) {
+			dx = sum(dx, Mul(patch(padded, margin+down, margin+right, w.out, 1), tap(kernel, i, j)))
+		})
+		return dx
+	})
 }
 
 const (
@@ -293,31 +283,35 @@ func selector(g *Graph, dtype dtypes.DType, w window) *Node {
 	return ConstAsDType(g, dtype, m)
 }
 
-// Spatial builds just the depthwise convolution of an MBConv, or the convolution of a stem, with its gradients: what
-// lowerings write differently. X is its input [batch, r, r, channels], dy the gradient of its output, kernel its weight.
-// It is what a choice between lowerings measures. A stem's input gradient, which nothing needs, is left out.
+// Spatial builds just what lowerings write differently: the depthwise convolution of an MBConv, the convolution of a stem, the
+// first convolution of a basic block. X is its input [batch, r, r, channels], kernel its weight. It is what a choice between
+// lowerings measures.
 func Spatial(o space.Op, l Lowering, x, kernel *Node) *Node {
-	if o.Kind == space.Stem {
-		return stemConvolution(l, x, kernel, windowOf(o))
+	if o.Kind == space.MBConv {
+		return depthwise(l, x, kernel, windowOf(o))
 	}
-	return depthwise(l, x, kernel, windowOf(o))
+	return full(l, x, kernel, windowOf(o))
 }
 
-// SpatialBackward builds the gradients of [Spatial]'s input (nil for a stem) and kernel.
+// SpatialBackward builds the gradients of [Spatial]'s input (nil for a stem, whose nothing needs) and kernel, from dy, that of its
+// output.
 func SpatialBackward(o space.Op, l Lowering, x, dy, kernel *Node) (dx, dkernel *Node) {
 	w := windowOf(o)
-	if o.Kind == space.Stem {
-		return nil, weightGradient(stemColumns(x, w), rows(dy), kernel)
+	if o.Kind == space.MBConv {
+		return depthwiseInputGradient(l, dy, kernel, w), depthwiseKernelGradient(l, x, dy, kernel, w)
 	}
-	return depthwiseInputGradient(l, dy, kernel, w), depthwiseKernelGradient(l, x, dy, kernel, w)
+	if o.Kind != space.Stem {
+		dx = fullInputGradient(l, dy, kernel, w)
+	}
+	return dx, weightGradient(columns(x, w), rows(dy), kernel)
 }
 
 // SpatialShapes returns the dimensions of [Spatial]'s input and kernel.
 func SpatialShapes(o space.Op, batch int) (x, kernel []int) {
-	c := o.In
+	c, k := o.In, windowOf(o).kernel
 	if o.Kind == space.MBConv {
 		c *= o.Expansion
-		return []int{batch, o.Resolution, o.Resolution, c}, []int{o.Kernel, o.Kernel, c}
+		return []int{batch, o.Resolution, o.Resolution, c}, []int{k, k, c}
 	}
-	return []int{batch, o.Resolution, o.Resolution, c}, []int{o.Kernel, o.Kernel, c, o.Out}
+	return []int{batch, o.Resolution, o.Resolution, c}, []int{k, k, c, o.Out}
 }

@@ -19,24 +19,33 @@ func Inference(o space.Op, l Lowering, x *Node, params []*Node) *Node {
 		return Identity(x)
 	case space.Stem:
 		w := windowOf(o)
-		return relu6(Add(stemConvolution(l, x, params[0], w), Reshape(params[1], 1, 1, 1, o.Out)))
+		return activationOf(o).apply(Add(full(l, x, params[0], w), Reshape(params[1], 1, 1, 1, o.Out)))
 	case space.Final:
-		return fromRows(relu6(Add(product(rows(x), params[0]), params[1])), n, o.Resolution)
+		return fromRows(relu6.apply(Add(product(rows(x), params[0]), params[1])), n, o.Resolution)
 	case space.Classifier:
 		return Add(product(ReduceMean(x, 1, 2), params[0]), params[1])
 	case space.MBConv:
 		h, rest := x, params
 		if o.Expansion > 1 {
-			h = fromRows(relu6(Add(product(rows(x), params[0]), params[1])), n, o.Resolution)
+			h = fromRows(relu6.apply(Add(product(rows(x), params[0]), params[1])), n, o.Resolution)
 			rest = params[2:]
 		}
 		h = depthwise(l, h, rest[0], windowOf(o))
-		h = relu6(Add(h, Reshape(rest[1], 1, 1, 1, o.In*o.Expansion)))
+		h = relu6.apply(Add(h, Reshape(rest[1], 1, 1, 1, o.In*o.Expansion)))
 		y := fromRows(Add(product(rows(h), rest[2]), rest[3]), n, o.OutResolution())
 		if o.Shortcut() {
 			y = Add(y, x)
 		}
 		return y
+	case space.Basic:
+		ws := basicWindows(o)
+		bias := func(i int) *Node { return Reshape(params[i], 1, 1, 1, o.Out) }
+		h := relu.apply(Add(full(l, x, params[0], ws[0]), bias(1)))
+		h = Add(full(l, h, params[2], ws[1]), bias(3))
+		if !o.Shortcut() {
+			x = Add(full(Taps, x, pointwise(params[4]), ws[2]), bias(5))
+		}
+		return relu.apply(Add(h, x))
 	}
 	panic(fmt.Errorf("op %s has no inference form", o.Key()))
 }
@@ -56,26 +65,4 @@ func checkCount(o space.Op, params []*Node, want int) {
 	if len(params) != want {
 		panic(fmt.Errorf("op %s takes %d parameters, not %d", o.Key(), want, len(params)))
 	}
-}
-
-// stemConvolution convolves x [n, in, in, channels] with the stem's kernel [k, k, channels, out].
-func stemConvolution(l Lowering, x, kernel *Node, w window) *Node {
-	if l == Grouped {
-		p := w.pad()
-		return Convolve(x, like(kernel, x)).Strides(w.stride).PaddingPerDim([][2]int{{p, p}, {p, p}}).Done()
-	}
-	d := kernel.Shape().Dimensions
-	return fromRows(product(stemColumns(x, w), Reshape(kernel, d[0]*d[1]*d[2], d[3])), x.Shape().Dimensions[0], w.out)
-}
-
-// stemColumns gathers the inputs of every output position as rows: [n·out·out, k·k·channels].
-func stemColumns(x *Node, w window) *Node {
-	padded := padSpace(x, w.pad())
-	var columns []*Node
-	for i := range w.kernel {
-		for j := range w.kernel {
-			columns = append(columns, patch(padded, i, j, w.out, w.stride))
-		}
-	}
-	return rows(Concatenate(columns, 3))
 }

@@ -2,6 +2,8 @@ package op
 
 import (
 	. "github.com/gomlx/gomlx/core/graph"
+
+	"densenas/supernet/space"
 )
 
 // like converts x to the type of numbers that y has, if it has another.
@@ -83,11 +85,41 @@ func (b norm) backward(dz, x *Node) (du, dscale, doffset *Node) {
 	return Mul(b.inverseDeviation(), centred), dscale, doffset
 }
 
-// relu6 clips to [0, 6].
-func relu6(x *Node) *Node { return ClipScalar(x, 0, 6) }
+// activation is what follows a batch norm.
+type activation uint8
 
-// relu6Backward passes dy where z, the input of relu6, is strictly between its limits.
-func relu6Backward(dy, z *Node) *Node {
-	inside := LogicalAnd(GreaterThan(z, ScalarZero(z.Graph(), z.DType())), LessThan(z, Scalar(z.Graph(), z.DType(), 6)))
+const (
+	linear activation = iota
+	relu              // clips to 0 and above
+	relu6             // clips to [0, 6]
+)
+
+// activationOf is that of a stem or a final convolution.
+func activationOf(o space.Op) activation {
+	if o.Activation == space.ReLU {
+		return relu
+	}
+	return relu6
+}
+
+func (a activation) apply(x *Node) *Node {
+	switch a {
+	case relu:
+		return Max(x, ScalarZero(x.Graph(), x.DType()))
+	case relu6:
+		return ClipScalar(x, 0, 6)
+	}
+	return x
+}
+
+// backward passes dy where z, apply's input, is strictly between the limits.
+func (a activation) backward(dy, z *Node) *Node {
+	if a == linear {
+		return dy
+	}
+	inside := GreaterThan(z, ScalarZero(z.Graph(), z.DType()))
+	if a == relu6 {
+		inside = LogicalAnd(inside, LessThan(z, Scalar(z.Graph(), z.DType(), 6)))
+	}
 	return Where(inside, dy, ZerosLike(dy))
 }

@@ -27,13 +27,13 @@ import (
 // Epsilon is added to a variance before its root is taken, in every batch norm.
 const Epsilon = 1e-3
 
-// Lowering is a way to write the spatial convolutions of an operation (the depthwise convolution, and the stem's) for the
+// Lowering is a way to write the spatial convolutions of an operation (the depthwise ones, those of a basic block, the stem's) for the
 // compiler. All lowerings compute the same; which one is fast depends on the device and the signature.
 type Lowering uint8
 
 const (
 	// Taps writes a convolution as a sum over kernel positions: of shifted, strided slices of the padded input, each
-	// times one row of the kernel. The stem gathers the slices into one matrix product. Fast on CPUs.
+	// times one row of the kernel. Where it is not depthwise, the slices are gathered into one matrix product. Fast on CPUs.
 	Taps Lowering = iota
 	// Grouped uses the backend's own (grouped) convolution.
 	Grouped
@@ -51,15 +51,18 @@ func (l Lowering) String() string {
 }
 
 // HasChoice reports whether o is written differently by different lowerings.
-func HasChoice(o space.Op) bool { return o.Kind == space.MBConv || o.Kind == space.Stem }
+func HasChoice(o space.Op) bool {
+	return o.Kind == space.MBConv || o.Kind == space.Basic || o.Kind == space.Stem
+}
 
 // Weight describes one float32 parameter tensor of an operation and how it starts.
 type Weight struct {
-	// Name is unique within the operation: "expand", "depthwise", "project", "weight", and for each of the
+	// Name is unique within the operation: "expand", "depthwise", "project"; "first", "second",
+	// "shortcut" of a basic block; "weight" of others; and for each of the
 	// convolutions NAME+".scale", NAME+".offset" (batch norm) or NAME+".bias" (inference form).
 	Name string
 	// Dims are the dimensions: [in, out] of a 1×1 convolution or linear layer, [kernel, kernel, channels] of a depthwise
-	// convolution, [kernel, kernel, in, out] of the stem's, [1, channels] of a bias, scale or offset.
+	// convolution, [kernel, kernel, in, out] of another, [1, channels] of a bias, scale or offset.
 	Dims []int
 	// Deviation is the standard deviation of the normal distribution that a weight starts from.
 	Deviation float64
@@ -96,6 +99,15 @@ func convolutions(o space.Op) []convolution {
 		return append(c,
 			convolution{"depthwise", []int{o.Kernel, o.Kernel, mid}, mid, o.Kernel * o.Kernel},
 			convolution{"project", []int{mid, o.Out}, o.Out, o.Out})
+	case space.Basic:
+		const k = space.BasicKernel
+		c := []convolution{
+			{"first", []int{k, k, o.In, o.Out}, o.Out, k * k * o.Out},
+			{"second", []int{k, k, o.Out, o.Out}, o.Out, k * k * o.Out}}
+		if !o.Shortcut() {
+			c = append(c, convolution{"shortcut", []int{o.In, o.Out}, o.Out, o.Out})
+		}
+		return c
 	case space.Stem:
 		return []convolution{{"weight", []int{o.Kernel, o.Kernel, o.In, o.Out}, o.Out, o.Kernel * o.Kernel * o.Out}}
 	case space.Final:

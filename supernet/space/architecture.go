@@ -13,11 +13,11 @@ const MaxNetworkLayers = 1000
 const NoBlock = -1
 
 // Architecture is one network: a stem, blocks (each a head layer that may change width and resolution, and stacked layers that
-// do not), a final 1×1 convolution and a classifier. It comes out of a space, or has no Space and Path.
+// do not), a final 1×1 convolution, which may be left out, and a classifier. It comes out of a space, or has no Space and Path.
 type Architecture struct {
 	Name       string // empty where it has none
 	Space      string // name of the space; empty where it comes out of none
-	Path       []int  // the space's blocks that the network passes, the first being 0; nil without a space
+	Path       []int  // the space's blocks that the network passes, the first being 0, which may have no layer; nil without a space
 	Resolution int    // side of the square image
 	Channels   int    // of the image
 	Classes    int
@@ -142,8 +142,8 @@ func (a *Architecture) Check() error {
 			return fmt.Errorf("%s is %d, allowed is 1 to %d", f.field, f.value, f.most)
 		}
 	}
-	if n := len(a.Layers); n < 4 || n > MaxNetworkLayers {
-		return fmt.Errorf("layers has %d entries, allowed are 4 (stem, a block, final, classifier) to %d", n, MaxNetworkLayers)
+	if n := len(a.Layers); n < 3 || n > MaxNetworkLayers {
+		return fmt.Errorf("layers has %d entries, allowed are 3 (stem, a block, classifier) to %d", n, MaxNetworkLayers)
 	}
 	before := Op{Out: a.Channels, Resolution: a.Resolution}
 	for i, l := range a.Layers {
@@ -173,14 +173,18 @@ func (a *Architecture) checkLayer(i int, before Op) error {
 	if r := before.OutResolution(); l.Op.Resolution != r {
 		return fmt.Errorf("%s takes %d×%d, but the layer before gives %d×%d", l.Op.Kind, l.Op.Resolution, l.Op.Resolution, r, r)
 	}
-	if fixed := map[int]Kind{0: Stem, n - 2: Final, n - 1: Classifier}[i]; fixed != "" {
+	fixed := map[int]Kind{0: Stem, n - 1: Classifier}[i]
+	if i == n-2 && n > 3 && (l.Op.Kind == Final || l.Block == NoBlock) {
+		fixed = Final
+	}
+	if fixed != "" {
 		if l.Op.Kind != fixed || l.Block != NoBlock {
 			return fmt.Errorf("is %s in block %d, expected %s outside the blocks", l.Op.Kind, l.Block, fixed)
 		}
 		return nil
 	}
-	if l.Op.Kind != MBConv && l.Op.Kind != Skip {
-		return fmt.Errorf("is %s, allowed inside the blocks are %s and %s", l.Op.Kind, MBConv, Skip)
+	if l.Op.Kind != MBConv && l.Op.Kind != Basic && l.Op.Kind != Skip {
+		return fmt.Errorf("is %s, allowed inside the blocks are %s, %s and %s", l.Op.Kind, MBConv, Basic, Skip)
 	}
 	last := a.Layers[i-1].Block
 	switch {
@@ -208,6 +212,9 @@ func (a *Architecture) checkPath() error {
 		if l.Block != NoBlock && (len(passed) == 0 || passed[len(passed)-1] != l.Block) {
 			passed = append(passed, l.Block)
 		}
+	}
+	if len(passed) > 0 && passed[0] != 0 && len(a.Path) > 0 && a.Path[0] == 0 {
+		passed = append([]int{0}, passed...) // the first block is the stem
 	}
 	if !slices.Equal(passed, a.Path) {
 		return fmt.Errorf("the layers pass the blocks %v, but path says %v", passed, a.Path)
@@ -240,10 +247,14 @@ func (p *Prediction) check() error {
 }
 
 // Network is the architecture of a path through the space: heads[i] is the op on the way into path[i+1], the last one the
-// final 1×1 convolution; stacks[i] are the stacked layers of path[i+1], skips left out.
+// final 1×1 convolution, which is left out if architectures have none; stacks[i] are the stacked layers of path[i+1], skips left
+// out.
 func (s *Space) Network(path []int, heads []Op, stacks [][]Op) *Architecture {
 	a := &Architecture{Space: s.Name, Path: slices.Clone(path), Resolution: s.Resolution, Channels: s.Channels, Classes: s.Classes}
-	a.Layers = append(a.Layers, Layer{NoBlock, s.StemOp()}, Layer{path[0], s.FirstOp()})
+	a.Layers = append(a.Layers, Layer{NoBlock, s.StemOp()})
+	if s.HasFirst() {
+		a.Layers = append(a.Layers, Layer{path[0], s.FirstOp()})
+	}
 	for i, block := range path[1:] {
 		a.Layers = append(a.Layers, Layer{block, heads[i]})
 		for _, op := range stacks[i] {
@@ -252,6 +263,8 @@ func (s *Space) Network(path []int, heads []Op, stacks [][]Op) *Architecture {
 			}
 		}
 	}
-	a.Layers = append(a.Layers, Layer{NoBlock, heads[len(path)-1]}, Layer{NoBlock, s.ClassifierOp()})
+	for _, op := range s.EndOps(Connection{From: path[len(path)-1], To: len(s.Blocks)}) {
+		a.Layers = append(a.Layers, Layer{NoBlock, op})
+	}
 	return a
 }

@@ -30,13 +30,14 @@ type architectureFile struct {
 }
 
 type layerFile struct {
-	Op        Kind `json:"op"`
-	Kernel    int  `json:"kernel,omitempty"`
-	Expansion int  `json:"expansion,omitempty"`
-	In        int  `json:"in"`
-	Out       int  `json:"out"`
-	Stride    int  `json:"stride,omitempty"`
-	Block     *int `json:"block,omitempty"` // absent for stem, final and classifier
+	Op         Kind       `json:"op"`
+	Kernel     int        `json:"kernel,omitempty"`
+	Expansion  int        `json:"expansion,omitempty"`
+	In         int        `json:"in"`
+	Out        int        `json:"out"`
+	Stride     int        `json:"stride,omitempty"`
+	Activation Activation `json:"activation,omitempty"`
+	Block      *int       `json:"block,omitempty"` // absent for stem, final and classifier
 }
 
 // MarshalJSON gives the form of *.arch.json files.
@@ -44,7 +45,7 @@ func (a *Architecture) MarshalJSON() ([]byte, error) {
 	f := architectureFile{Header: files.Header{Kind: architectureKind, SchemaVersion: architectureVersion}, Name: a.Name, Space: a.Space,
 		Path: a.Path, Resolution: a.Resolution, Channels: a.Channels, Classes: a.Classes, Predicted: a.Predicted}
 	for i, l := range a.Layers {
-		f.Layers = append(f.Layers, layerFile{Op: l.Op.Kind, Kernel: l.Op.Kernel, Expansion: l.Op.Expansion, In: l.Op.In, Out: l.Op.Out, Stride: l.Op.Stride})
+		f.Layers = append(f.Layers, layerFile{Op: l.Op.Kind, Kernel: l.Op.Kernel, Expansion: l.Op.Expansion, In: l.Op.In, Out: l.Op.Out, Stride: l.Op.Stride, Activation: l.Op.Activation})
 		if l.Block != NoBlock {
 			f.Layers[i].Block = &a.Layers[i].Block
 		}
@@ -96,7 +97,7 @@ func (f *architectureFile) architecture() (*Architecture, error) {
 		if l.Block != nil {
 			block = *l.Block
 		}
-		a.Layers = append(a.Layers, Layer{block, Op{Kind: l.Op, Kernel: l.Kernel, Expansion: l.Expansion, In: l.In, Out: l.Out, Stride: l.Stride}})
+		a.Layers = append(a.Layers, Layer{block, Op{Kind: l.Op, Kernel: l.Kernel, Expansion: l.Expansion, In: l.In, Out: l.Out, Stride: l.Stride, Activation: l.Activation}})
 	}
 	a.resolve()
 	return a, a.Check()

@@ -225,7 +225,11 @@ func TestReadArchitectureRefuses(t *testing.T) {
 
 func TestCheckRefusesWhatIsNoNetwork(t *testing.T) {
 	for message, change := range map[string]func(a *Architecture){
-		"allowed are 4 (stem, a block": func(a *Architecture) { a.Layers = a.Layers[:3] },
+		"allowed are 3 (stem, a block":                         func(a *Architecture) { a.Layers = a.Layers[:2] },
+		"layers[2]: is mbconv in block 1, expected classifier": func(a *Architecture) { a.Layers = a.Layers[:3] },
+		"layers[1]: is final, allowed inside the blocks": func(a *Architecture) {
+			a.Layers = []Layer{a.Layers[0], {NoBlock, Op{Kind: Final, In: 32, Out: 1280, Resolution: 112}}, a.Layers[len(a.Layers)-1]}
+		},
 		"to 1000": func(a *Architecture) {
 			long := append([]Layer(nil), a.Layers[:2]...)
 			for range MaxNetworkLayers {

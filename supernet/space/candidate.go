@@ -6,13 +6,13 @@ import (
 )
 
 // Candidate is one operation that a layer can choose, before the layer's place gives it widths, stride and resolution: an
-// MBConv with its kernel and expansion, or a Skip (both zero).
+// MBConv with its kernel and expansion, a Basic or a Skip (both zero).
 type Candidate struct {
 	Kind              Kind
 	Kernel, Expansion int
 }
 
-// String is the candidate as text: mbconv_k3_t6 or skip.
+// String is the candidate as text: mbconv_k3_t6, basic or skip.
 func (c Candidate) String() string {
 	if c.Kind != MBConv {
 		return string(c.Kind)
@@ -22,11 +22,12 @@ func (c Candidate) String() string {
 
 // ParseCandidate reads what String writes, and only that.
 func ParseCandidate(text string) (Candidate, error) {
-	c := Candidate{Kind: Skip}
+	c := Candidate{Kind: Kind(text)}
+	unknown := fmt.Errorf("unknown candidate %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6), %s and %s", text, Basic, Skip)
 	if strings.HasPrefix(text, string(MBConv)) {
 		c.Kind = MBConv
 		if _, err := fmt.Sscanf(text, "mbconv_k%d_t%d", &c.Kernel, &c.Expansion); err != nil {
-			return Candidate{}, fmt.Errorf("unknown candidate %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6) and skip", text)
+			return Candidate{}, unknown
 		}
 		if err := checkKernel(c.Kernel, 3); err != nil {
 			return Candidate{}, fmt.Errorf("candidate %.40q: %w", text, err)
@@ -35,8 +36,8 @@ func ParseCandidate(text string) (Candidate, error) {
 			return Candidate{}, fmt.Errorf("candidate %.40q: expansion is %d, allowed is 1 to %d", text, c.Expansion, MaxExpansion)
 		}
 	}
-	if c.String() != text {
-		return Candidate{}, fmt.Errorf("unknown candidate %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6) and skip", text)
+	if c.Kind != MBConv && c.Kind != Basic && c.Kind != Skip || c.String() != text {
+		return Candidate{}, unknown
 	}
 	return c, nil
 }

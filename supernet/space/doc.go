@@ -3,7 +3,7 @@
 //
 // A Space is a list of blocks, each with a width and a feature-map size, a rule that says which blocks may follow which, and
 // the candidates of every layer (Fang et al., Densely Connected Search Space for More Flexible Neural Architecture Search,
-// CVPR 2020, section 3). It is read from YAML; three are embedded. From it come the connections, the operations of every
+// CVPR 2020, section 3). It is read from YAML; some are embedded. From it come the connections, the operations of every
 // layer, and the distinct signatures of those operations, which is what a profiler measures and a super network compiles.
 // Parameters are the logits of a search over a space; an Architecture is one network, out of a space or not.
 //

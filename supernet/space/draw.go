@@ -15,11 +15,14 @@ func (s *Space) Draw(r *rand.Rand, weight func(Op) float64) *Architecture {
 	n := len(s.Blocks)
 	logSums := make([]float64, n) // of the products of the weights of all ways to go on from a block, its own stacked layers aside
 	onward := func(c Connection) float64 {
-		sum := math.Log(total(s.HeadOps(c), weight))
 		if c.To == n {
+			sum := 0.0
+			for _, op := range s.EndOps(c) {
+				sum += math.Log(weight(op))
+			}
 			return sum
 		}
-		sum += logSums[c.To]
+		sum := math.Log(total(s.HeadOps(c), weight)) + logSums[c.To]
 		if layers := s.Blocks[c.To].Layers; layers > 0 {
 			sum += float64(layers) * math.Log(total(s.StackOps(c.To), weight))
 		}

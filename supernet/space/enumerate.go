@@ -11,10 +11,18 @@ func (s *Space) OutResolution(block int) int { return s.size(block) }
 
 // StemOp is the convolution on the image.
 func (s *Space) StemOp() Op {
-	return Op{Kind: Stem, Kernel: s.Stem.Kernel, In: s.Channels, Out: s.Stem.Width, Stride: s.Stem.Stride, Resolution: s.Resolution}
+	return Op{Kind: Stem, Kernel: s.Stem.Kernel, In: s.Channels, Out: s.Stem.Width, Stride: s.Stem.Stride, Resolution: s.Resolution, Activation: s.Stem.Activation}
 }
 
-// FirstOp is the only layer of the first block.
+// EntryOps are what every network begins with: the stem and, where there is one, the first block's layer.
+func (s *Space) EntryOps() []Op {
+	if !s.HasFirst() {
+		return []Op{s.StemOp()}
+	}
+	return []Op{s.StemOp(), s.FirstOp()}
+}
+
+// FirstOp is the only layer of the first block, where it has one.
 func (s *Space) FirstOp() Op {
 	b := s.Blocks[0]
 	return s.First.at(s.Stem.Width, b.Width, b.Stride/s.Stem.Stride, s.StemOp().OutResolution())
@@ -52,9 +60,18 @@ func (s *Space) FinalOp(c Connection) Op {
 	return Op{Kind: Final, In: s.Blocks[c.From].Width, Out: s.Final.Width, Resolution: s.size(c.From)}
 }
 
-// ClassifierOp is the pooling and the linear layer.
+// ClassifierOp is the pooling and the linear layer of the super network, behind the final 1×1 convolution.
 func (s *Space) ClassifierOp() Op {
 	return Op{Kind: Classifier, In: s.Final.Width, Out: s.Classes, Resolution: s.size(len(s.Blocks))}
+}
+
+// EndOps are what an architecture ends with that leaves its blocks by a connection: the final 1×1 convolution, if architectures
+// have one, and the classifier.
+func (s *Space) EndOps(c Connection) []Op {
+	if !s.Final.SuperNetworkOnly {
+		return []Op{s.FinalOp(c), s.ClassifierOp()}
+	}
+	return []Op{{Kind: Classifier, In: s.Blocks[c.From].Width, Out: s.Classes, Resolution: s.size(c.From)}}
 }
 
 // OpCount is an op and in how many places it stands.
@@ -85,10 +102,23 @@ func (c *counter) add(n int, ops ...Op) {
 }
 
 // Ops lists the distinct ops of the super network in the order of the network, with the number of places where each is a
-// candidate.
+// candidate, and behind them those that only architectures have: classifiers, where the final 1×1 convolution is left out.
 func (s *Space) Ops() []OpCount {
+	all := s.superNetwork()
+	for _, c := range s.Incoming(len(s.Blocks)) {
+		for _, op := range s.EndOps(c) {
+			if _, known := all.index[op]; !known {
+				all.add(1, op)
+			}
+		}
+	}
+	return all.list
+}
+
+// superNetwork counts the places of the super network.
+func (s *Space) superNetwork() counter {
 	var all counter
-	all.add(1, s.StemOp(), s.FirstOp())
+	all.add(1, s.EntryOps()...)
 	for to := 1; to <= len(s.Blocks); to++ {
 		for _, c := range s.Incoming(to) {
 			all.add(1, s.HeadOps(c)...)
@@ -98,23 +128,26 @@ func (s *Space) Ops() []OpCount {
 		}
 	}
 	all.add(1, s.ClassifierOp())
-	return all.list
+	return all
 }
 
 // MultiplyAdds of one image through the super network with every candidate in every place.
 func (s *Space) MultiplyAdds() int64 {
 	var total int64
-	for _, c := range s.Ops() {
+	for _, c := range s.superNetwork().list {
 		total += int64(c.Count) * c.Op.MultiplyAdds()
 	}
 	return total
 }
 
-// Weights counts the weights of the super network with every candidate, batch norm not affine.
+// Weights counts the weights of the super network with every candidate: batch norm has none, but for a stem's that is affine.
 func (s *Space) Weights() int64 {
 	var total int64
-	for _, c := range s.Ops() {
+	for _, c := range s.superNetwork().list {
 		total += int64(c.Count) * c.Op.Weights()
+	}
+	if s.Stem.Affine {
+		total += 2 * int64(s.Stem.Width)
 	}
 	return total
 }

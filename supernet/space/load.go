@@ -64,7 +64,7 @@ func Load(nameOrPath string) (*Space, error) {
 	return s, nil
 }
 
-// document is the YAML form. Pointers tell a number that is missing from one that may be 0.
+// document is the YAML form. Pointers tell what is missing from what may be 0.
 type document struct {
 	files.Header `yaml:",inline"`
 	Name         string
@@ -72,15 +72,28 @@ type document struct {
 	Channels     int
 	Classes      int
 	Forward      int
-	Stem         struct{ Kernel, Width, Stride int }
-	First        string
-	Head, Stack  []string
-	Blocks       []blockDocument
-	Final        struct {
-		Width int
-		Stage *int
+	Stem         struct {
+		Kernel, Width, Stride int
+		Activation            string
+		Affine                bool
 	}
+	First       string
+	Head, Stack []string
+	Blocks      []blockDocument
+	Final       struct {
+		Width   int
+		Stage   *int
+		Derived *bool
+	}
+	PathTemperature float64 `yaml:"path_temperature"`
+	SkipCost        float64 `yaml:"skip_cost"`
 }
+
+// What the form calls a first block without a layer, and the activation that stems have unless they name one.
+const (
+	noFirst = "none"
+	relu6   = "relu6"
+)
 
 type blockDocument struct {
 	Width, Stride int
@@ -107,10 +120,17 @@ func (d *document) space() (*Space, error) {
 		return nil, fmt.Errorf("blocks has %d entries, allowed are 1 to %d", len(d.Blocks), MaxBlocks)
 	}
 	s := &Space{Name: d.Name, Resolution: d.Resolution, Channels: d.Channels, Classes: d.Classes, Forward: d.Forward,
-		Stem: StemLayer(d.Stem), Final: FinalLayer{Width: d.Final.Width}}
+		Stem:            StemLayer{d.Stem.Kernel, d.Stem.Width, d.Stem.Stride, Activation(d.Stem.Activation), d.Stem.Affine},
+		Final:           FinalLayer{Width: d.Final.Width, SuperNetworkOnly: d.Final.Derived != nil && !*d.Final.Derived},
+		PathTemperature: d.PathTemperature, SkipCost: d.SkipCost}
+	if d.Stem.Activation == relu6 {
+		s.Stem.Activation = ReLU6
+	}
 	var err error
-	if s.First, err = ParseCandidate(d.First); err != nil {
-		return nil, fmt.Errorf("first: %w", err)
+	if d.First != noFirst {
+		if s.First, err = ParseCandidate(d.First); err != nil {
+			return nil, fmt.Errorf("first: %w; or %s", err, noFirst)
+		}
 	}
 	if s.HeadCandidates, err = parseCandidates("head", d.Head); err != nil {
 		return nil, err

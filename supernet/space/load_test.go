@@ -13,7 +13,7 @@ import (
 )
 
 func TestEmbeddedSpacesAreValid(t *testing.T) {
-	if diff := cmp.Diff([]string{"cifar", "cifar-fixed", "mbv2", "mbv2-fixed", "tiny"}, Names()); diff != "" {
+	if diff := cmp.Diff([]string{"cifar", "cifar-fixed", "mbv2", "mbv2-fixed", "res", "tiny"}, Names()); diff != "" {
 		t.Fatal(diff)
 	}
 	for _, name := range Names() {
@@ -45,11 +45,34 @@ func TestLoadFromFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(smallSpace), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := &Space{Name: "small", Resolution: 32, Channels: 1, Classes: 10, Forward: 2, Stem: StemLayer{3, 8, 2}, First: Candidate{MBConv, 3, 1},
+	want := &Space{Name: "small", Resolution: 32, Channels: 1, Classes: 10, Forward: 2, Stem: StemLayer{Kernel: 3, Width: 8, Stride: 2}, First: Candidate{MBConv, 3, 1},
 		HeadCandidates: []Candidate{{MBConv, 3, 3}}, StackCandidates: []Candidate{{MBConv, 3, 3}, {Kind: Skip}},
-		Blocks: []Block{{8, 2, 0, 0}, {16, 4, 1, 2}}, Final: FinalLayer{32, 2}}
+		Blocks: []Block{{8, 2, 0, 0}, {16, 4, 1, 2}}, Final: FinalLayer{Width: 32, Stage: 2}}
 	if diff := cmp.Diff(want, load(t, file)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	// What may be left out, with its default named and otherwise.
+	for _, c := range []struct {
+		replace []string
+		change  func(*Space)
+	}{
+		{[]string{"stride: 2}\nfirst", "stride: 2, activation: relu6, affine: false}\npath_temperature: 1\nskip_cost: 0\nfirst", "stage: 2}", "stage: 2, derived: true}"},
+			func(s *Space) { s.PathTemperature = 1 }},
+		{[]string{"stride: 2}\nfirst", "stride: 2, activation: relu, affine: true}\npath_temperature: 0.9\nskip_cost: 0.1\nfirst", "stage: 2}", "stage: 2, derived: false}",
+			"[mbconv_k3_t3]", "[basic]", "mbconv_k3_t1", "none"},
+			func(s *Space) {
+				s.Stem.Activation, s.Stem.Affine, s.PathTemperature, s.SkipCost, s.Final.SuperNetworkOnly = ReLU, true, 0.9, 0.1, true
+				s.HeadCandidates, s.First = []Candidate{{Kind: Basic}}, Candidate{}
+			}},
+	} {
+		changed := *want
+		c.change(&changed)
+		if err := os.WriteFile(file, []byte(strings.NewReplacer(c.replace...).Replace(smallSpace)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&changed, load(t, file)); diff != "" {
+			t.Errorf("%v: -want +got:\n%s", c.replace, diff)
+		}
 	}
 }
 
@@ -68,7 +91,13 @@ func TestLoadNamesFilePlaceAndWayOut(t *testing.T) {
 		{"kernel: 3, width: 8", "kernel: 2, width: 8", "stem.kernel is 2, allowed are 1, 3, 5 and 7"},
 		{"width: 8, stride: 2}", "width: 8193, stride: 2}", "stem.width is 8193, allowed is 1 to 8192"},
 		{"width: 8, stride: 2}", "width: 8, stride: 4}", "stem.stride is 4, allowed is 1 to 2"},
-		{"first: mbconv_k3_t1", "first: skip", `first is "skip", allowed is an mbconv`},
+		{"first: mbconv_k3_t1", "first: skip", `first is "skip", allowed are an mbconv, basic and none`},
+		{"width: 8, stride: 2}\nfirst: mbconv_k3_t1", "width: 16, stride: 2}\nfirst: none", "blocks[0] has width 8 and stride 2, allowed are the stem's 16 and 2"},
+		{"first: mbconv_k3_t1", "first: none", ""},
+		{"width: 8, stride: 2}", "width: 8, stride: 2, activation: tanh}", `stem.activation is "tanh", allowed is relu; without one it is ReLU6`},
+		{"forward: 2", "forward: 2\npath_temperature: .nan", "path_temperature is"},
+		{"forward: 2", "forward: 2\npath_temperature: -1", "path_temperature is -1, allowed is 0.01 to 100"},
+		{"forward: 2", "forward: 2\nskip_cost: 1.5", "skip_cost is 1.5, allowed is 0 to 1"},
 		{"first: mbconv_k3_t1", "first: conv", "first: unknown candidate"},
 		{"head: [mbconv_k3_t3]", "head: []", "head has 0 candidates, allowed are 1 to 32"},
 		{"head: [mbconv_k3_t3]", "head: [mbconv_k3_t3, skip]", `head[1] is "skip"`},
@@ -117,7 +146,7 @@ func TestLoadNamesFilePlaceAndWayOut(t *testing.T) {
 
 func TestUnknownSpaceListsTheKnown(t *testing.T) {
 	_, err := Load("mbv3")
-	if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "cifar, cifar-fixed, mbv2, mbv2-fixed, tiny, or the path") {
+	if err == nil || exit.Code(err) != 2 || !strings.Contains(err.Error(), "cifar, cifar-fixed, mbv2, mbv2-fixed, res, tiny, or the path") {
 		t.Errorf("unknown space gave %v", err)
 	}
 	if _, err := Load(t.TempDir()); err == nil || exit.Code(err) != 2 {

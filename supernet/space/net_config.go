@@ -20,9 +20,10 @@ const (
 //
 //	[[channels in, channels out], 'head', ['stacked', …], number of stacked, stride of the head]
 //
-// with candidates such as 'mbconv_k3_t6' and, stacked, 'skip_connect', and last [[channels in, channels out], 'conv1_1'] for the
-// final 1×1 convolution. The stem is a 3×3 convolution with stride 2 whose width is the first block's input. Resolution 224,
-// three channels and 1000 classes are assumed; WithResolution, WithChannels and WithClasses change them. Spaces may stand
+// with candidates such as 'mbconv_k3_t6', 'basic_block' and, stacked, 'skip_connect', and last [[channels in, channels out],
+// 'conv1_1'] for the final 1×1 convolution, which is left out behind a basic block. The stem is a 3×3 convolution with stride 2
+// whose width is the first block's input, with ReLU before a basic block and ReLU6 before another. Resolution 224, three channels
+// and 1000 classes are assumed; WithResolution, WithChannels and WithClasses change them. Spaces may stand
 // between the parts; errors give the position as a count of bytes from 1.
 func ParseNetConfig(text string) (*Architecture, error) {
 	if len(text) > maxNetConfig {
@@ -61,7 +62,7 @@ func (p *netConfigParser) network() (*Architecture, error) {
 				return nil, errors.New("expected a block before 'conv1_1'")
 			}
 			width = in
-			a.Layers = append(a.Layers, Layer{NoBlock, Op{Kind: Stem, Kernel: 3, In: a.Channels, Out: in, Stride: 2}})
+			a.Layers = append(a.Layers, Layer{NoBlock, Op{Kind: Stem, Kernel: 3, In: a.Channels, Out: in, Stride: 2, Activation: netConfigActivation(layers[0].Op)}})
 		}
 		if in != width {
 			p.at = start
@@ -74,6 +75,9 @@ func (p *netConfigParser) network() (*Architecture, error) {
 		}
 		a.Layers = append(a.Layers, layers...)
 		if final {
+			break
+		}
+		if p.space(); p.at == len(p.text) && endsWithoutFinal(layers) {
 			break
 		}
 		if err := p.expect('|'); err != nil {
@@ -118,7 +122,7 @@ func (p *netConfigParser) block(number int) (final bool, layers []Layer, err err
 	candidate, err := netConfigCandidate(head)
 	if err != nil || candidate.Kind == Skip {
 		p.at = start
-		return false, nil, fmt.Errorf("unknown head %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6), and conv1_1 at the end", head)
+		return false, nil, fmt.Errorf("unknown head %.40q, allowed are mbconv_kK_tT (such as mbconv_k3_t6) and basic_block, and conv1_1 at the end", head)
 	}
 	if err := p.expect(','); err != nil {
 		return false, nil, err
@@ -233,18 +237,41 @@ func (p *netConfigParser) name() (string, error) {
 	return rest[1 : 1+length], nil
 }
 
+// netConfigActivation is the activation of the stem before a network's first layer.
+func netConfigActivation(first Op) Activation {
+	if first.Kind == Basic {
+		return ReLU
+	}
+	return ReLU6
+}
+
+// endsWithoutFinal says whether text may end behind a block: where the head is a basic block.
+func endsWithoutFinal(block []Layer) bool { return block[0].Op.Kind == Basic }
+
+// netConfigNames are the candidates with another name in the text than elsewhere.
+var netConfigNames = map[Kind]string{Skip: "skip_connect", Basic: "basic_block"}
+
 func netConfigCandidate(name string) (Candidate, error) {
-	switch name {
-	case "skip_connect":
-		return Candidate{Kind: Skip}, nil
-	case string(Skip):
-		return Candidate{}, errors.New("a skip is written 'skip_connect' here")
+	for kind, text := range netConfigNames {
+		switch name {
+		case text:
+			return Candidate{Kind: kind}, nil
+		case string(kind):
+			return Candidate{}, fmt.Errorf("%s is written '%s' here", kind, text)
+		}
 	}
 	return ParseCandidate(name)
 }
 
+func netConfigName(o Op) string {
+	if name, ok := netConfigNames[o.Kind]; ok {
+		return name
+	}
+	return candidateOf(o).String()
+}
+
 // NetConfig is the text that ParseNetConfig reads. It leaves out resolution, channels, classes, name, space and prediction. A
-// stem other than 3×3 with stride 2 cannot be written in it.
+// stem or an end that the text does not mean cannot be written in it.
 func (a *Architecture) NetConfig() (string, error) {
 	if err := a.Check(); err != nil {
 		return "", err
@@ -252,6 +279,9 @@ func (a *Architecture) NetConfig() (string, error) {
 	if stem := a.Layers[0].Op; stem.Kernel != 3 || stem.Stride != 2 {
 		return "", fmt.Errorf("net_config text always means a 3×3 stem with stride 2, this one is %d×%d with stride %d; write it as JSON",
 			stem.Kernel, stem.Kernel, stem.Stride)
+	}
+	if a.Layers[0].Op.Activation != netConfigActivation(a.Layers[1].Op) {
+		return "", errors.New("net_config text always means a stem with ReLU before a basic block and with ReLU6 before another, this one has the other; write it as JSON")
 	}
 	var blocks []string
 	layers := a.Layers[1 : len(a.Layers)-1]
@@ -265,15 +295,16 @@ func (a *Architecture) NetConfig() (string, error) {
 			return "", errors.New("net_config text has no skip as a block's first layer; write it as JSON")
 		}
 		n := slices.IndexFunc(layers, func(l Layer) bool { return l.Block != head.Block })
+		if n < 0 {
+			if n = len(layers); !endsWithoutFinal(layers) {
+				return "", errors.New("net_config text has a final 1×1 convolution behind all but basic blocks, this network has none; write it as JSON")
+			}
+		}
 		var stack []string
 		for _, l := range layers[1:n] {
-			name := "skip_connect"
-			if l.Op.Kind == MBConv {
-				name = candidateOf(l.Op).String()
-			}
-			stack = append(stack, "'"+name+"'")
+			stack = append(stack, "'"+netConfigName(l.Op)+"'")
 		}
-		blocks = append(blocks, fmt.Sprintf("[[%d, %d], '%s', [%s], %d, %d]", head.Op.In, head.Op.Out, candidateOf(head.Op),
+		blocks = append(blocks, fmt.Sprintf("[[%d, %d], '%s', [%s], %d, %d]", head.Op.In, head.Op.Out, netConfigName(head.Op),
 			strings.Join(stack, ", "), len(stack), head.Op.Stride))
 		layers = layers[n:]
 	}

@@ -73,6 +73,43 @@ func TestNetConfigReadsSkipsAndSpaces(t *testing.T) {
 	}
 }
 
+// Text of basic blocks ends with the last of them, and means a stem with ReLU and no final convolution.
+func TestNetConfigOfBasicBlocks(t *testing.T) {
+	const text = "[[32, 64], 'basic_block', [], 0, 2]|[[64, 96], 'basic_block', ['basic_block', 'skip_connect'], 2, 2]"
+	a, err := ParseNetConfig(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, op := range a.Ops() {
+		keys = append(keys, op.Key())
+	}
+	want := []string{"stem_k3_i3_o32_s2_r224_relu", "basic_i32_o64_s2_r112", "basic_i64_o96_s2_r56", "basic_i96_o96_s1_r28", "skip_i96_o96_s1_r28",
+		"classifier_i96_o1000_r28"}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got, err := a.NetConfig(); err != nil || got != text {
+		t.Errorf("written as %s, %v", got, err)
+	}
+	final, err := ParseNetConfig(text + "|[[96, 128], 'conv1_1']")
+	if err != nil || final.Layers[5].Op.Kind != Final {
+		t.Errorf("with a final convolution: %+v, %v", final, err)
+	}
+	a.Layers[0].Op.Activation = ReLU6
+	if _, err := a.NetConfig(); err == nil || !strings.Contains(err.Error(), "stem with ReLU") {
+		t.Errorf("another activation of the stem gave %v", err)
+	}
+	mobile := MobileNetV2(1, 224, 1000)
+	n := len(mobile.Layers) - 2
+	mobile.Layers[n] = mobile.Layers[n+1]
+	mobile.Layers = mobile.Layers[:n+1]
+	mobile.Layers[n].Op.In = mobile.Layers[n-1].Op.Out
+	if _, err := mobile.NetConfig(); err == nil || !strings.Contains(err.Error(), "this network has none") {
+		t.Errorf("an inverted residual without a final convolution behind it gave %v", err)
+	}
+}
+
 func TestGoldenDerivedTextsRoundTrip(t *testing.T) {
 	data, err := os.ReadFile(testdata.Shared(t, "golden/mbv2-chained-cost.json"))
 	if err != nil {
@@ -113,6 +150,9 @@ func TestNetConfigErrorsNameThePosition(t *testing.T) {
 		"[[8, 8], 'mbconv_k3_t1', [], 0, 3]|[[8, 9], 'conv1_1']":                                          "3 is out of range, allowed is 1 to 2",
 		"[[8, 8], 'mbconv_k3_t1', [], 0, 1]|[[9, 9], 'conv1_1']":                                          "character 36: the block takes 9 channels, but the one before gives 8",
 		"[[8, 8], 'mbconv_k3_t1', [], 0, 1]|[[8, 9], 'conv1_1']|":                                         "character 55: text after 'conv1_1'",
+		"[[8, 8], 'basic_block', ['basic'], 1, 1]":                                                        "basic is written 'basic_block' here",
+		"[[8, 8], 'basic_block', [], 0, 1]|":                                                              "the text ends, expected '['",
+		"[[8, 8], 'basic_block', [], 0, 1]|[[8, 8], 'mbconv_k3_t1', ['basic_block'], 1, 1]":               "the text ends, expected '|'",
 		"[[8, 8], 'mbconv_k3_t1', [], 0, 1]":                                                              "character 35: the text ends, expected '|'",
 		strings.Repeat("[[8, 8], 'mbconv_k3_t1', [], 0, 1]|", 1001) + "[[8, 9], 'conv1_1']":               "more than 1000 layers",
 		"[[8, 8], 'mbconv_k3_t1', [" + strings.Repeat("'mbconv_k3_t3',", 1001) + "'skip_connect'], 2, 1]": "more than 1000 stacked layers",
@@ -128,6 +168,7 @@ func TestNetConfigErrorsNameThePosition(t *testing.T) {
 func FuzzParseNetConfig(f *testing.F) {
 	f.Add("[[16, 16], 'mbconv_k3_t1', [], 0, 1]|[[16, 24], 'mbconv_k3_t6', ['skip_connect', 'mbconv_k7_t3'], 2, 2]|[[24, 1984], 'conv1_1']")
 	f.Add("[[8,8],\"mbconv_k3_t1\",['")
+	f.Add("[[8, 8], 'basic_block', ['basic_block', 'skip_connect'], 2, 2]")
 	f.Add("[[8192,8192],'mbconv_k7_t8',[],0,2]|[[8192,8192],'conv1_1']")
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := ParseNetConfig(text)

@@ -7,12 +7,25 @@ type Kind string
 
 // The operations that networks are made of.
 const (
-	Stem       Kind = "stem"       // k×k convolution on the image, batch norm, ReLU6
+	Stem       Kind = "stem"       // k×k convolution on the image, batch norm, ReLU6 or ReLU
 	MBConv     Kind = "mbconv"     // inverted residual of MobileNetV2: 1×1 expansion (where above 1), k×k depthwise, 1×1 projection
+	Basic      Kind = "basic"      // residual of ResNet: two 3×3 convolutions; what they add to is projected, 1×1, where sizes change; ReLU
 	Skip       Kind = "skip"       // the identity
 	Final      Kind = "final"      // 1×1 convolution before the pooling, batch norm, ReLU6
 	Classifier Kind = "classifier" // global average pool and a linear layer with bias
 )
+
+// Activation is what follows the batch norm of a stem. Other kinds have their own always.
+type Activation string
+
+// The activations.
+const (
+	ReLU6 Activation = ""
+	ReLU  Activation = "relu"
+)
+
+// BasicKernel is the side of both convolutions of a Basic.
+const BasicKernel = 3
 
 // Bounds of an operation's fields. They keep every count within int64 and every size that a file can ask for within reason.
 const (
@@ -24,7 +37,7 @@ const (
 
 // Op is one operation with all that decides its graph, its weights' shapes and its latency: at once the recipe of the graph,
 // the key of the table and the unit of sampling. It is comparable. Fields that a kind does not use are zero: Kernel is used
-// by Stem and MBConv, Expansion by MBConv, Stride by Stem, MBConv and Skip (always 1).
+// by Stem and MBConv, Expansion by MBConv, Stride by Stem, MBConv, Basic and Skip (always 1), Activation by Stem.
 type Op struct {
 	Kind       Kind
 	Kernel     int // side of the k×k convolution: 3, 5 or 7; 1 too in a stem
@@ -32,6 +45,7 @@ type Op struct {
 	In, Out    int // channels; Out of a Classifier is the number of classes
 	Stride     int // 1 or 2
 	Resolution int // side of the square input, before the stride
+	Activation Activation
 }
 
 // Check reports the first field that is out of its range.
@@ -49,13 +63,20 @@ func (o Op) Check() error {
 		return nil
 	}
 	kernel, expansion, stride := unused("kernel", o.Kernel), unused("expansion", o.Expansion), unused("stride", o.Stride)
+	var activation error
+	if o.Activation != ReLU6 {
+		activation = fmt.Errorf("activation is %.40q, but %s has its own", o.Activation, o.Kind)
+	}
 	widest := MaxWidth
 	switch o.Kind {
 	case Stem:
 		kernel, stride = checkKernel(o.Kernel, 1), bound("stride", o.Stride, 1, 2)
+		activation = o.Activation.check()
 	case MBConv:
 		kernel, stride = checkKernel(o.Kernel, 3), bound("stride", o.Stride, 1, 2)
 		expansion = bound("expansion", o.Expansion, 1, MaxExpansion)
+	case Basic:
+		stride = bound("stride", o.Stride, 1, 2)
 	case Skip:
 		stride = bound("stride", o.Stride, 1, 1)
 		if o.In != o.Out {
@@ -65,13 +86,20 @@ func (o Op) Check() error {
 	case Classifier:
 		widest = MaxClasses
 	default:
-		return fmt.Errorf("unknown op %q, known are %s, %s, %s, %s, %s", o.Kind, Stem, MBConv, Skip, Final, Classifier)
+		return fmt.Errorf("unknown op %q, known are %s, %s, %s, %s, %s, %s", o.Kind, Stem, MBConv, Basic, Skip, Final, Classifier)
 	}
-	for _, err := range []error{kernel, expansion, stride, bound("channels in", o.In, 1, MaxWidth),
+	for _, err := range []error{kernel, expansion, stride, activation, bound("channels in", o.In, 1, MaxWidth),
 		bound("channels out", o.Out, 1, widest), bound("resolution", o.Resolution, 1, MaxResolution)} {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (a Activation) check() error {
+	if a != ReLU6 && a != ReLU {
+		return fmt.Errorf("activation is %.40q, allowed is %s; without one it is ReLU6", a, ReLU)
 	}
 	return nil
 }
@@ -98,8 +126,10 @@ func (o Op) OutResolution() int {
 	return o.Resolution
 }
 
-// Shortcut says whether the op adds its input to its output.
-func (o Op) Shortcut() bool { return o.Kind == MBConv && o.Stride == 1 && o.In == o.Out }
+// Shortcut says whether the op adds its input as it is to its output, a Basic before its last ReLU.
+func (o Op) Shortcut() bool {
+	return (o.Kind == MBConv || o.Kind == Basic) && o.Stride == 1 && o.In == o.Out
+}
 
 // MultiplyAdds counts the multiplications of convolutions and linear layers for one image. Batch norm, activations, shortcuts
 // and the pooling are not counted, as in the literature.
@@ -117,6 +147,8 @@ func (o Op) MultiplyAdds() int64 {
 			n += in * mid * before
 		}
 		return n
+	case Basic:
+		return o.Weights() * after // every weight meets every position of the output
 	case Final:
 		return in * out * before
 	case Classifier:
@@ -139,6 +171,12 @@ func (o Op) Weights() int64 {
 			n += in * mid
 		}
 		return n
+	case Basic:
+		n := BasicKernel * BasicKernel * (in*out + out*out)
+		if !o.Shortcut() {
+			n += in * out
+		}
+		return n
 	case Final:
 		return in * out
 	case Classifier:
@@ -157,6 +195,11 @@ func (o Op) Parameters() int64 {
 		normalized = o.mid() + o.Out
 		if o.Expansion > 1 {
 			normalized += o.mid()
+		}
+	case Basic:
+		normalized = 2 * o.Out
+		if !o.Shortcut() {
+			normalized += o.Out
 		}
 	}
 	return o.Weights() + 2*int64(normalized)

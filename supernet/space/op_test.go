@@ -18,6 +18,10 @@ func TestCountsByHand(t *testing.T) {
 		{"mbconv_k5_t6_i16_o24_s2_r112", 56, 16*96*112*112 + (25*96+96*24)*56*56, 1536 + 2400 + 2304, 6240 + 2*(96+96+24), false},
 		{"mbconv_k7_t3_i8_o8_s2_r5", 3, 8*24*25 + (49*24+24*8)*9, 192 + 1176 + 192, 1560 + 2*(24+24+8), false},
 		{"mbconv_k3_t3_i8_o16_s1_r5", 5, (8*24 + 9*24 + 24*16) * 25, 192 + 216 + 384, 792 + 2*(24+24+16), false},
+		{"stem_k3_i3_o32_s2_r224_relu", 112, 9 * 3 * 32 * 112 * 112, 864, 864 + 64, false},
+		{"basic_i48_o64_s2_r56", 28, (9*48*64 + 9*64*64 + 48*64) * 28 * 28, 9*48*64 + 9*64*64 + 48*64, 9*48*64 + 9*64*64 + 48*64 + 6*64, false},
+		{"basic_i8_o8_s2_r5", 3, (9*64 + 9*64 + 64) * 9, 1216, 1216 + 48, false},
+		{"basic_i64_o64_s1_r28", 28, 18 * 64 * 64 * 28 * 28, 18 * 64 * 64, 18*64*64 + 4*64, true},
 		{"skip_i24_o24_s1_r56", 56, 0, 0, 0, false},
 		{"final_i384_o1984_r7", 7, 384 * 1984 * 49, 384 * 1984, 384*1984 + 2*1984, false},
 		{"classifier_i1984_o1000_r7", 1, 1984000, 1985000, 1985000, false},
@@ -37,20 +41,23 @@ func TestCountsByHand(t *testing.T) {
 
 func TestCheckNamesTheField(t *testing.T) {
 	for message, op := range map[string]Op{
-		"kernel is 4, allowed are 3, 5 and 7":             {MBConv, 4, 3, 8, 8, 1, 7},
-		"kernel is 1, allowed are 3, 5 and 7":             {MBConv, 1, 3, 8, 8, 1, 7},
-		"kernel is 9, allowed are 1, 3, 5 and 7":          {Stem, 9, 0, 3, 8, 1, 7},
-		"expansion is 0, allowed is 1 to 8":               {MBConv, 3, 0, 8, 8, 1, 7},
-		"expansion is 2, but stem has none":               {Stem, 3, 2, 3, 8, 2, 7},
-		"stride is 3, allowed is 1 to 2":                  {MBConv, 3, 3, 8, 8, 3, 7},
-		"stride is 2, allowed is 1 to 1":                  {Skip, 0, 0, 8, 8, 2, 7},
-		"stride is 1, but final has none":                 {Final, 0, 0, 8, 8, 1, 7},
-		"a skip from 8 to 9":                              {Skip, 0, 0, 8, 9, 1, 7},
-		"channels in is 0, allowed is 1 to 8192":          {Final, 0, 0, 0, 8, 0, 7},
-		"channels out is 8193, allowed is 1 to 8192":      {Final, 0, 0, 8, 8193, 0, 7},
-		"channels out is 65537, allowed is 1 to 65536":    {Classifier, 0, 0, 8, 65537, 0, 7},
-		"resolution is 1025, allowed is 1 to 1024":        {Classifier, 0, 0, 8, 10, 0, 1025},
-		`unknown op "conv", known are stem, mbconv, skip`: {Kind: "conv"},
+		"kernel is 4, allowed are 3, 5 and 7":                    {MBConv, 4, 3, 8, 8, 1, 7, ReLU6},
+		"kernel is 1, allowed are 3, 5 and 7":                    {MBConv, 1, 3, 8, 8, 1, 7, ReLU6},
+		"kernel is 9, allowed are 1, 3, 5 and 7":                 {Stem, 9, 0, 3, 8, 1, 7, ReLU6},
+		"expansion is 0, allowed is 1 to 8":                      {MBConv, 3, 0, 8, 8, 1, 7, ReLU6},
+		"expansion is 2, but stem has none":                      {Stem, 3, 2, 3, 8, 2, 7, ReLU6},
+		"stride is 3, allowed is 1 to 2":                         {MBConv, 3, 3, 8, 8, 3, 7, ReLU6},
+		"stride is 2, allowed is 1 to 1":                         {Skip, 0, 0, 8, 8, 2, 7, ReLU6},
+		"stride is 1, but final has none":                        {Final, 0, 0, 8, 8, 1, 7, ReLU6},
+		"a skip from 8 to 9":                                     {Skip, 0, 0, 8, 9, 1, 7, ReLU6},
+		"channels in is 0, allowed is 1 to 8192":                 {Final, 0, 0, 0, 8, 0, 7, ReLU6},
+		"channels out is 8193, allowed is 1 to 8192":             {Final, 0, 0, 8, 8193, 0, 7, ReLU6},
+		"channels out is 65537, allowed is 1 to 65536":           {Classifier, 0, 0, 8, 65537, 0, 7, ReLU6},
+		"resolution is 1025, allowed is 1 to 1024":               {Classifier, 0, 0, 8, 10, 0, 1025, ReLU6},
+		`unknown op "conv", known are stem, mbconv, basic, skip`: {Kind: "conv"},
+		"kernel is 3, but basic has none":                        {Basic, 3, 0, 8, 8, 1, 7, ReLU6},
+		`activation is "relu", but mbconv has its own`:           {MBConv, 3, 3, 8, 8, 1, 7, ReLU},
+		`activation is "tanh", allowed is relu`:                  {Stem, 3, 0, 8, 8, 1, 7, "tanh"},
 	} {
 		if err := op.Check(); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("%+v: %v, want %q", op, err, message)
@@ -61,7 +68,8 @@ func TestCheckNamesTheField(t *testing.T) {
 func TestParseKeyRefuses(t *testing.T) {
 	for _, key := range []string{"", "mbconv", "conv_k3", "mbconv_k3_t6_i16_o24_s2", "mbconv_k3_t6_i16_o24_s2_r112_x1", "mbconv_k03_t6_i16_o24_s2_r112",
 		"mbconv_t6_k3_i16_o24_s2_r112", "mbconv_k3_t6_i16_o24_s2_r+112", "skip_i24_o32_s1_r56", "mbconv_k3_t6_i16_o24_s2_r99999999999999999999",
-		"final_i384_o1984_r7_", " final_i384_o1984_r7", "mbconv_k3_t6_i99999_o24_s2_r112"} {
+		"final_i384_o1984_r7_", "final_i384_o1984_r7_relu", "stem_k3_i3_o16_s2_r224_relu6", "stem_k3_i3_o16_s2_r224_relu_relu", "basic_k3_i8_o8_s1_r7",
+		" final_i384_o1984_r7", "mbconv_k3_t6_i99999_o24_s2_r112"} {
 		if op, err := ParseKey(key); err == nil {
 			t.Errorf("%q reads as %+v", key, op)
 		} else if key != "" && !strings.Contains(err.Error(), "key ") {
@@ -71,7 +79,7 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, key := range []string{"mbconv_k3_t6_i16_o24_s2_r112", "skip_i24_o24_s1_r56", "stem_k3_i3_o16_s2_r224", "final_i384_o1984_r7",
+	for _, key := range []string{"mbconv_k3_t6_i16_o24_s2_r112", "skip_i24_o24_s1_r56", "stem_k3_i3_o16_s2_r224", "stem_k3_i3_o16_s2_r224_relu", "basic_i8_o8_s1_r7", "final_i384_o1984_r7",
 		"classifier_i1984_o1000_r7", "mbconv_k3__i", "skip_i-1_o-1_s1_r1"} {
 		f.Add(key)
 	}

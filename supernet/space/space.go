@@ -18,7 +18,7 @@ const (
 
 // Space is a densely connected search space. Its blocks are numbered from 0 in the order of Blocks; the final 1×1 convolution
 // counts as one block more, len(Blocks), with its own stage and the last block's stride. The stem leads to the first block,
-// which is fixed: a single layer, First.
+// which is fixed: a single layer, First, or the stem itself where there is none.
 //
 // A connection leads from block i to a later block j when j is at most Forward blocks on, when their stages are at most one
 // apart, and when j's feature map is as large as i's or half as large. See Incoming and Outgoing.
@@ -29,16 +29,26 @@ type Space struct {
 	Classes    int
 	Forward    int // how many blocks on a connection may lead
 	Stem       StemLayer
-	First      Candidate // the first block's only layer
+	First      Candidate // the first block's only layer; the zero value: none
 	// HeadCandidates are what a head layer chooses from, StackCandidates what a stacked layer does; the order is that of the
 	// architecture parameters.
 	HeadCandidates, StackCandidates []Candidate
 	Blocks                          []Block
 	Final                           FinalLayer
+	// PathTemperature divides beta before the softmax that gives the path probabilities of the super network; 0: 1. Derivation
+	// takes beta as it is.
+	PathTemperature float64 `json:",omitempty"`
+	// SkipCost is what a skip costs where operations are counted, as a share of its layer's first candidate: an objective that a
+	// skip costs nothing ends in skips. It is no part of a table, and of no architecture's cost.
+	SkipCost float64 `json:",omitempty"`
 }
 
 // StemLayer is the convolution on the image.
-type StemLayer struct{ Kernel, Width, Stride int }
+type StemLayer struct {
+	Kernel, Width, Stride int
+	Activation            Activation `json:",omitempty"`
+	Affine                bool       `json:",omitempty"` // batch norm has scale and offset in the super network too
+}
 
 // Block is one block of a space: a width and a feature-map size that a network may pass through.
 type Block struct {
@@ -49,7 +59,11 @@ type Block struct {
 }
 
 // FinalLayer is the 1×1 convolution before the pooling.
-type FinalLayer struct{ Width, Stage int }
+type FinalLayer struct {
+	Width, Stage int
+	// SuperNetworkOnly leaves it out of architectures: they pool the last block's output.
+	SuperNetworkOnly bool `json:",omitempty"`
+}
 
 // Check reports the first field that is out of its range, and a block that no connection could enter. The error names the field
 // as the YAML form has it. In a space that passes, every block lies on a path from the first block to the final 1×1 convolution.
@@ -77,25 +91,54 @@ func (s *Space) Check() error {
 	if err := checkKernel(s.Stem.Kernel, 1); err != nil {
 		return fmt.Errorf("stem.%w", err)
 	}
-	if s.First.Kind != MBConv {
-		return fmt.Errorf("first is %q, allowed is an mbconv", s.First)
+	if err := s.Stem.Activation.check(); err != nil {
+		return fmt.Errorf("stem.%w", err)
 	}
-	if err := checkCandidates("head", s.HeadCandidates, MBConv); err != nil {
+	if s.First.Kind != MBConv && s.First.Kind != Basic && s.HasFirst() {
+		return fmt.Errorf("first is %q, allowed are an mbconv, basic and none", s.First)
+	}
+	if err := checkCandidates("head", s.HeadCandidates, MBConv, Basic); err != nil {
 		return err
 	}
-	if err := checkCandidates("stack", s.StackCandidates, MBConv, Skip); err != nil {
+	if err := checkCandidates("stack", s.StackCandidates, MBConv, Basic, Skip); err != nil {
 		return err
+	}
+	for _, f := range []struct {
+		field      string
+		value, low float64
+		high       float64
+	}{{"path_temperature", s.Temperature(), 0.01, 100}, {"skip_cost", s.SkipCost, 0, 1}} {
+		if !(f.value >= f.low && f.value <= f.high) {
+			return fmt.Errorf("%s is %g, allowed is %g to %g", f.field, f.value, f.low, f.high)
+		}
 	}
 	for i := range s.Blocks {
 		if err := s.checkBlock(i); err != nil {
 			return fmt.Errorf("blocks[%d].%w", i, err)
 		}
 	}
+	if first := s.Blocks[0]; !s.HasFirst() && (first.Width != s.Stem.Width || first.Stride != s.Stem.Stride) {
+		return fmt.Errorf("blocks[0] has width %d and stride %d, allowed are the stem's %d and %d: without a first layer it is the stem", first.Width, first.Stride, s.Stem.Width, s.Stem.Stride)
+	}
 	last := s.Blocks[len(s.Blocks)-1]
 	if s.Final.Stage < last.Stage || s.Final.Stage > last.Stage+1 {
 		return fmt.Errorf("final.stage is %d, allowed are the last block's %d and %d", s.Final.Stage, last.Stage, last.Stage+1)
 	}
+	if _, ends := s.stride(0, len(s.Blocks)); ends && !s.HasFirst() {
+		return fmt.Errorf("blocks[0] leads to the final convolution at once, allowed is that only with a first layer: a network has one in a block")
+	}
 	return nil
+}
+
+// HasFirst says whether the first block has a layer of its own.
+func (s *Space) HasFirst() bool { return s.First != Candidate{} }
+
+// Temperature is PathTemperature with its default.
+func (s *Space) Temperature() float64 {
+	if s.PathTemperature == 0 {
+		return 1
+	}
+	return s.PathTemperature
 }
 
 func checkName(field, name string) error {

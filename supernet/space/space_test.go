@@ -2,6 +2,7 @@ package space
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,122 @@ func TestMbv2IsThePublishedSpace(t *testing.T) {
 	}
 }
 
+// The published figures of the res space, and counts of what they make, by loops that share nothing with the package.
+func TestResIsThePublishedSpace(t *testing.T) {
+	s := load(t, "res")
+	repeat := func(values ...int) (list []int) { // pairs of a value and how often it comes
+		for i := 0; i < len(values); i += 2 {
+			list = append(list, slices.Repeat(values[i:i+1], values[i+1])...)
+		}
+		return list
+	}
+	widths := []int{32, 48, 56, 64, 72, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 272, 288, 480, 496, 512}
+	strides := repeat(2, 1, 4, 3, 8, 3, 16, 7, 32, 7)
+	stages := repeat(0, 1, 1, 3, 2, 3, 3, 4, 4, 3, 5, 4, 6, 3, 7, 1)
+	layers := repeat(0, 4, 5, 3, 15, 4, 5, 3, 5, 4, 1, 3)
+	want := &Space{Name: "res", Resolution: 224, Channels: 3, Classes: 1000, Forward: 10,
+		Stem:           StemLayer{Kernel: 3, Width: 32, Stride: 2, Activation: ReLU, Affine: true},
+		HeadCandidates: []Candidate{{Kind: Basic}}, StackCandidates: []Candidate{{Kind: Basic}, {Kind: Skip}},
+		Final: FinalLayer{Width: 512, Stage: stages[len(widths)], SuperNetworkOnly: true}, PathTemperature: 0.9, SkipCost: 0.1}
+	for i := range widths {
+		want.Blocks = append(want.Blocks, Block{widths[i], strides[i], stages[i], layers[i]})
+	}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+
+	n := len(widths)
+	connected := func(from, to int) bool {
+		stride := strides[n-1]
+		if to < n {
+			stride = strides[to]
+		}
+		return to <= from+10 && stages[to] <= stages[from]+1 && stride <= 2*strides[from]
+	}
+	// A basic block's three convolutions; the last only where something changes. Behind each, scale and offset in an architecture.
+	basic := func(in, out, size int, change bool) (weights, multiplyAdds int64) {
+		weights = int64(3*3*in*out + 3*3*out*out)
+		if change {
+			weights += int64(in * out)
+		}
+		return weights, weights * int64(size*size)
+	}
+	connections, paths := 0, append([]int64{1}, make([]int64, n)...)
+	weights, multiplyAdds := int64(3*3*3*32+2*32+512*100+100), int64(3*3*3*32*112*112+512*100)
+	for to := 1; to <= n; to++ {
+		incoming := 0
+		for from := range to {
+			if !connected(from, to) {
+				continue
+			}
+			incoming++
+			paths[to] += paths[from]
+			if to == n {
+				weights += int64(widths[from] * 512)
+				multiplyAdds += int64(widths[from] * 512 * 7 * 7)
+				continue
+			}
+			w, m := basic(widths[from], widths[to], 224/strides[to], true)
+			weights, multiplyAdds = weights+w, multiplyAdds+m
+		}
+		connections += incoming
+		if got := len(s.Incoming(to)); got != incoming {
+			t.Errorf("%d connections enter block %d, want %d", got, to, incoming)
+		}
+		if to < n {
+			w, m := basic(widths[to], widths[to], 224/strides[to], false)
+			weights, multiplyAdds = weights+w*int64(layers[to]), multiplyAdds+m*int64(layers[to])
+		}
+	}
+	few := s.WithClasses(100)
+	if s.Paths() != paths[n] || few.Weights() != weights || few.MultiplyAdds() != multiplyAdds {
+		t.Errorf("%d paths, %d weights and %d multiply-adds with 100 classes; counted %d, %d and %d", s.Paths(), few.Weights(), few.MultiplyAdds(),
+			paths[n], weights, multiplyAdds)
+	}
+	t.Logf("%d connections, %d paths, %.2f M weights, %.2f G multiply-adds", connections, paths[n], float64(weights)/1e6, float64(multiplyAdds)/1e9)
+
+	// One of its networks: the blocks of widths 64, 128, 256 and 512 with one stacked layer where there is any, and those of 112 and 192 between.
+	path := []int{0, 3, 6, 7, 11, 15, 20}
+	var heads []Op
+	stacks := make([][]Op, len(path)-1)
+	weights, multiplyAdds = 3*3*3*32+2*32+512*1000+1000, 3*3*3*32*112*112+512*1000
+	for i, to := range append(path[1:], n) {
+		at := slices.IndexFunc(s.Incoming(to), func(c Connection) bool { return c.From == path[i] })
+		if at < 0 {
+			t.Fatalf("block %d does not lead to block %d", path[i], to)
+		}
+		heads = append(heads, s.HeadOps(s.Incoming(to)[at])[0])
+		if to == n {
+			break
+		}
+		w, m := basic(widths[path[i]], widths[to], 224/strides[to], true)
+		weights, multiplyAdds = weights+w+int64(6*widths[to]), multiplyAdds+m
+		if layers[to] > 0 {
+			stacks[i] = s.StackOps(to)[:1]
+			w, m := basic(widths[to], widths[to], 224/strides[to], false)
+			weights, multiplyAdds = weights+w+int64(4*widths[to]), multiplyAdds+m
+		}
+	}
+	a := s.Network(path, heads, stacks)
+	if err := a.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if a.Parameters() != weights || a.MultiplyAdds() != multiplyAdds {
+		t.Errorf("%d parameters and %d multiply-adds, counted %d and %d", a.Parameters(), a.MultiplyAdds(), weights, multiplyAdds)
+	}
+	text, err := a.NetConfig()
+	if err != nil || !strings.HasPrefix(text, "[[32, 64], 'basic_block', [], 0, 2]|[[64, 112], 'basic_block', ['basic_block'], 1, 2]|") || strings.Contains(text, "conv1_1") {
+		t.Errorf("written as %s, %v", text, err)
+	}
+	back, err := ParseNetConfig(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(a.Ops(), back.Ops()); diff != "" {
+		t.Errorf("read back: %s", diff)
+	}
+}
+
 // A space of which every field is valid, drawn so that all kinds of spaces come up.
 func randomSpace(r *rand.Rand) *Space {
 	for {
@@ -63,6 +180,11 @@ func randomSpace(r *rand.Rand) *Space {
 			HeadCandidates:  []Candidate{{MBConv, 3, 3}, {MBConv, 5, 6}, {MBConv, 7, 2}}[:1+r.IntN(3)],
 			StackCandidates: []Candidate{{MBConv, 3, 3}, {Kind: Skip}, {MBConv, 5, 3}}[:1+r.IntN(3)]}
 		b := Block{Width: 1 + r.IntN(16), Stride: s.Stem.Stride}
+		basic := r.IntN(3) == 0
+		if basic {
+			s.Stem.Activation, s.Stem.Affine, s.First, b.Width = ReLU, true, Candidate{}, s.Stem.Width
+			s.HeadCandidates, s.StackCandidates = []Candidate{{Kind: Basic}}, []Candidate{{Kind: Basic}, {Kind: Skip}}
+		}
 		for range 1 + r.IntN(7) {
 			s.Blocks = append(s.Blocks, b)
 			b.Width, b.Layers = 1+r.IntN(16), r.IntN(4)
@@ -72,7 +194,7 @@ func randomSpace(r *rand.Rand) *Space {
 			b.Stage += r.IntN(2)
 		}
 		last := s.Blocks[len(s.Blocks)-1]
-		s.Final = FinalLayer{Width: 1 + r.IntN(32), Stage: last.Stage + r.IntN(2)}
+		s.Final = FinalLayer{Width: 1 + r.IntN(32), Stage: last.Stage + r.IntN(2), SuperNetworkOnly: basic}
 		if s.Check() == nil {
 			return s
 		}
@@ -128,13 +250,13 @@ func TestOpsChain(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 0))
 	for range 300 {
 		s := randomSpace(r)
-		stem, first := s.StemOp(), s.FirstOp()
-		if stem.Out != first.In || stem.OutResolution() != first.Resolution {
-			t.Fatalf("%s is followed by %s", stem.Key(), first.Key())
+		entry := s.EntryOps()
+		if last := len(entry) - 1; last > 0 && (entry[0].Out != entry[1].In || entry[0].OutResolution() != entry[1].Resolution) {
+			t.Fatalf("%s is followed by %s", entry[0].Key(), entry[1].Key())
 		}
 		size := func(block int) (width, side int) {
 			if block == 0 {
-				return first.Out, first.OutResolution()
+				return entry[len(entry)-1].Out, entry[len(entry)-1].OutResolution()
 			}
 			op := s.HeadOps(s.Incoming(block)[0])[0]
 			return op.Out, op.OutResolution()
