@@ -2,7 +2,9 @@ package lut
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,14 +19,16 @@ const published = `[[16, 16], 'mbconv_k3_t1', [], 0, 1]|[[16, 24], 'mbconv_k3_t6
 	`[[128, 160], 'mbconv_k3_t6', ['mbconv_k7_t3', 'mbconv_k5_t6', 'mbconv_k7_t3'], 3, 2]|` +
 	`[[160, 176], 'mbconv_k3_t3', ['mbconv_k3_t6', 'mbconv_k3_t6', 'mbconv_k3_t6'], 3, 1]|[[176, 384], 'mbconv_k7_t6', [], 0, 1]|[[384, 1984], 'conv1_1']`
 
-func importShared(t *testing.T, file string) (*Table, *space.Space, error) {
+// importShared imports one of the published tables as that of a space, mbv2 unless named.
+func importShared(t *testing.T, file string, name ...string) (*Table, *space.Space, error) {
 	t.Helper()
+	name = append(name, "mbv2")
 	f, err := os.Open(testdata.Shared(t, "luts/"+file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	s, err := space.Load("mbv2")
+	s, err := space.Load(name[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +155,79 @@ func TestImportedTableIsWrittenAndRead(t *testing.T) {
 	}
 	if got.Identity() != table.Identity() {
 		t.Error("the identity changed")
+	}
+}
+
+// In the table of res the first number is the stem's alone, every head has one candidate, and every stacked layer two.
+func TestImportOfRes(t *testing.T) {
+	const file = "titanxp-res-b32.densenas.txt"
+	table, s, err := importShared(t, file, "res")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(testdata.Shared(t, "luts/"+file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := strings.FieldsFunc(string(data), func(r rune) bool { return strings.ContainsRune("[], \n", r) })
+	for i, number := range numbers {
+		if e := table.Entries[i]; fmt.Sprint(e.MedianMS) != number && !near(e.MedianMS, parse64(t, number)) {
+			t.Errorf("entry %d is %g, the text says %s", i, e.MedianMS, number)
+		}
+	}
+	first, last := table.Entries[0], table.Entries[len(numbers)-1]
+	if first.Key != "stem_k3_i3_o32_s2_r224_relu" || last.Key != "classifier_i512_o1000_r7" {
+		t.Errorf("the first number is of %s, the last of %s", first.Key, last.Key)
+	}
+	// Networks end without the final convolution, in a classifier on the last block's channels.
+	more := map[string]float64{}
+	for _, e := range table.Entries[len(numbers):] {
+		more[e.Key] = e.MedianMS
+	}
+	if len(more) != 2 || more["classifier_i480_o1000_r7"] != last.MedianMS || more["classifier_i496_o1000_r7"] != last.MedianMS ||
+		!strings.Contains(strings.Join(table.Notes, "\n"), "the classifiers on 496 and 480 channels") {
+		t.Errorf("beside the text's numbers %v, noted %q", more, table.Notes)
+	}
+	comesBack(t, table, s)
+
+	// A network is the sum of the numbers at its places: the first block is the stem, so the first head is on a connection.
+	path := []int{0, 3, 6, 10, 13, 17, 19}
+	var heads []space.Op
+	stacks := make([][]space.Op, len(path)-1)
+	want, at := first.MedianMS+last.MedianMS, 1
+	for b := 1; b < len(s.Blocks); b++ {
+		step := slices.Index(path, b)
+		for _, c := range s.Incoming(b) {
+			if step > 0 && c.From == path[step-1] {
+				heads = append(heads, s.HeadOps(c)[0])
+				want += parse64(t, numbers[at])
+			}
+			at++
+		}
+		for layer := range s.Blocks[b].Layers {
+			if step > 0 && layer < 2 {
+				stacks[step-1] = append(stacks[step-1], s.StackOps(b)[0])
+				want += parse64(t, numbers[at])
+			}
+			at += 2
+		}
+	}
+	a := s.Network(path, append(heads, s.FinalOp(s.Outgoing(19)[1])), stacks)
+	unnamed := *a
+	unnamed.Space, unnamed.Path = "", nil
+	unnamed.Layers = slices.Clone(a.Layers)
+	for i, l := range a.Layers {
+		if l.Block != space.NoBlock {
+			unnamed.Layers[i].Block = slices.Index(path, l.Block) - 1
+		}
+	}
+	for name, network := range map[string]*space.Architecture{"with its path": a, "by its widths": &unnamed} {
+		if err := network.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := table.Network(network); err != nil || math.Abs(got.MS-want) > 1e-9 {
+			t.Errorf("%s: %+v, %v; the numbers add up to %g ms", name, got, err, want)
+		}
 	}
 }
 

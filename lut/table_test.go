@@ -68,7 +68,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"no entries", func(t *Table) { t.Entries = nil }, "number of entries is 0, allowed is 1 to 100000"},
 		{"too many entries", func(t *Table) { t.Entries = make([]Entry, MaxEntries+1) }, "number of entries is 100001, allowed is 1 to 100000"},
 		{"key", func(t *Table) { t.Entries[1].Key = "mbconv_k4_t1_i8_o8_s1_r16" }, `entries[1]: key "mbconv_k4_t1_i8_o8_s1_r16": kernel is 4, allowed are 3, 5 and 7`},
-		{"composite", func(t *Table) { t.Entries[1].Key += "+" + t.Entries[2].Key }, `entries[1]: key "mbconv_k3_t1_i8_o8_s1_r16+mbconv_k3_t3_i8_o12_s2_r16": only a stem and the mbconv that follows it are joined by +`},
+		{"composite", func(t *Table) { t.Entries[1].Key += "+" + t.Entries[2].Key }, `entries[1]: key "mbconv_k3_t1_i8_o8_s1_r16+mbconv_k3_t3_i8_o12_s2_r16": only a stem and the block that follows it are joined by +`},
 		{"doubled key", func(t *Table) { t.Entries = append(t.Entries, t.Entries[3]) }, "key mbconv_k3_t6_i8_o12_s2_r16 stands in entries[3] too, at the same place; remove one"},
 		{"median", func(t *Table) { t.Entries[2].MedianMS = 0 }, "entries[2]: mbconv_k3_t3_i8_o12_s2_r16: median_ms is 0, allowed is above 0 to 1e+09; is it in ms?"},
 		{"median not a number", func(t *Table) { t.Entries[2].MedianMS = math.NaN() }, "entries[2]: mbconv_k3_t3_i8_o12_s2_r16: median_ms is NaN, allowed is above 0 to 1e+09; is it in ms?"},

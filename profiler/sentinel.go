@@ -9,18 +9,18 @@ import (
 	"densenas/supernet/space"
 )
 
-// SentinelOf chooses the operation that tells how steady the device is: of a plan's inverted residuals, or of all operations
+// SentinelOf chooses the operation that tells how steady the device is: of a plan's residuals, or of all operations
 // where there are none, the one of middling cost. It depends on the operations alone, not on their order.
 func SentinelOf(items []space.OpCount) (op space.Op, ok bool) {
 	var ops []space.Op
-	for _, kind := range []space.Kind{space.MBConv, ""} {
-		for _, item := range items {
-			if kind == "" || item.Op.Kind == kind {
-				ops = append(ops, item.Op)
-			}
+	for _, item := range items {
+		if item.Op.Kind == space.MBConv || item.Op.Kind == space.Basic {
+			ops = append(ops, item.Op)
 		}
-		if len(ops) > 0 {
-			break
+	}
+	if len(ops) == 0 {
+		for _, item := range items {
+			ops = append(ops, item.Op)
 		}
 	}
 	if len(ops) == 0 {

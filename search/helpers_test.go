@@ -43,6 +43,9 @@ func randomSpace(t testing.TB, r *rand.Rand) *space.Space {
 		s.Blocks = append(s.Blocks, last)
 	}
 	s.Final = space.FinalLayer{Width: 8, Stage: last.Stage + r.IntN(2)}
+	if s.Forward > 2 {
+		s.PathTemperature = 0.7
+	}
 	if err := s.Check(); err != nil {
 		t.Fatal(err)
 	}

@@ -127,16 +127,16 @@ func clone(p *space.Parameters) *space.Parameters {
 	return q
 }
 
-// entropies returns the mean entropy of the rows of alpha and of beta, each as a share of its largest possible value: 1
+// entropies returns the mean entropy of what the rows of alpha and of beta make, each as a share of its largest possible value: 1
 // where nothing is decided, 0 where all is. Rows with a single choice do not count.
-func entropies(p *space.Parameters) (alpha, beta float64) {
-	mean := func(rows [][]float64) (total float64, count int) {
+func entropies(s *space.Space, p *space.Parameters) (alpha, beta float64) {
+	mean := func(rows [][]float64, probabilities func([]float64) []float64) (total float64, count int) {
 		for _, logits := range rows {
 			if len(logits) < 2 {
 				continue
 			}
 			h := 0.0
-			for _, q := range objective.Softmax(logits) {
+			for _, q := range probabilities(logits) {
 				if q > 0 {
 					h -= q * math.Log(q)
 				}
@@ -149,14 +149,15 @@ func entropies(p *space.Parameters) (alpha, beta float64) {
 	total, count := 0.0, 0
 	for _, tensor := range [][][][]float64{p.AlphaHead, p.AlphaStack} {
 		for _, block := range tensor {
-			t, n := mean(block)
+			t, n := mean(block, objective.Softmax)
 			total, count = total+t, count+n
 		}
 	}
 	if count > 0 {
 		alpha = total / float64(count)
 	}
-	if total, count = mean(p.Beta); count > 0 {
+	paths := func(logits []float64) []float64 { return objective.PathProbabilities(s, logits) }
+	if total, count = mean(p.Beta, paths); count > 0 {
 		beta = total / float64(count)
 	}
 	return alpha, beta

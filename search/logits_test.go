@@ -79,7 +79,7 @@ func syntheticLoss(s *space.Space, c *supernet.Choice, seed uint64) (float64, *s
 }
 
 // mix sets weights and path probabilities of a choice from logits, as a sampler does, and keeps which candidates it picks.
-func mix(c *supernet.Choice, p *space.Parameters) {
+func mix(s *space.Space, c *supernet.Choice, p *space.Parameters) {
 	layer := func(picks []supernet.Pick, logits []float64) {
 		var chosen []float64
 		for _, pick := range picks {
@@ -90,7 +90,7 @@ func mix(c *supernet.Choice, p *space.Parameters) {
 		}
 	}
 	for i := range p.Beta {
-		c.Beta[i] = objective.Softmax(p.Beta[i])
+		c.Beta[i] = objective.PathProbabilities(s, p.Beta[i])
 	}
 	for j := range c.Head {
 		for i, picks := range c.Head[j] {
@@ -109,7 +109,7 @@ func TestGradientsOfAllLogitsAgreeWithFiniteDifferences(t *testing.T) {
 		p := randomParameters(s, r, 1)
 		c := Pairs(s, p, r)
 		loss := func() float64 {
-			mix(c, p)
+			mix(s, c, p)
 			value, _ := syntheticLoss(s, c, seed)
 			return value
 		}
@@ -230,7 +230,7 @@ func TestEntropiesAndSkipShare(t *testing.T) {
 		}
 	}
 	p := s.NewParameters()
-	alpha, beta := entropies(p)
+	alpha, beta := entropies(s, p)
 	near("alpha's entropy at the start", alpha, 1)
 	near("beta's entropy at the start", beta, 1)
 	near("skip's share at the start", skipShare(s, p), 0.25)
@@ -241,7 +241,7 @@ func TestEntropiesAndSkipShare(t *testing.T) {
 	// Rows with one candidate (the heads, and beta of the last block) do not count.
 	p.Beta[0] = []float64{2000, 0}
 	p.Beta[1] = []float64{math.Log(3), 0}
-	alpha, beta = entropies(p)
+	alpha, beta = entropies(s, p)
 	near("alpha's entropy", alpha, (0+0.5)/2)
 	quarters := -(0.75*math.Log(0.75) + 0.25*math.Log(0.25)) / math.Log(2)
 	near("beta's entropy", beta, (0+quarters)/2)
@@ -251,7 +251,7 @@ func TestEntropiesAndSkipShare(t *testing.T) {
 		s.Blocks[j].Layers = 0
 	}
 	p = s.NewParameters()
-	alpha, _ = entropies(p)
+	alpha, _ = entropies(s, p)
 	near("alpha's entropy where nothing is to choose", alpha, 0)
 	near("skip's share where there are no layers", skipShare(s, p), 0)
 }

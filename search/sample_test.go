@@ -117,7 +117,11 @@ func TestChoicesHaveTheShapeOfTheSpace(t *testing.T) {
 		p := randomParameters(s, r, 2)
 		for name, c := range map[string]*supernet.Choice{"uniform": Uniform(s, p, r), "by probability": ByProbability(s, p, r), "pairs": Pairs(s, p, r)} {
 			for i, row := range p.Beta {
-				want := objective.Softmax(row)
+				scaled := make([]float64, len(row))
+				for k, v := range row {
+					scaled[k] = v / s.Temperature()
+				}
+				want := objective.Softmax(scaled)
 				for k := range want {
 					if c.Beta[i][k] != want[k] {
 						t.Fatalf("%s: beta[%d] is %v, want %v", name, i, c.Beta[i], want)

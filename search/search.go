@@ -312,7 +312,7 @@ func (s *Search) metrics() Metrics {
 	if s.state.Epoch >= s.Options.ArchitectureEpoch {
 		m.Phase = PhaseArchitecture
 	}
-	m.EntropyAlpha, m.EntropyBeta = entropies(s.state.Parameters)
+	m.EntropyAlpha, m.EntropyBeta = entropies(s.Space, s.state.Parameters)
 	m.SkipShare = skipShare(s.Space, s.state.Parameters)
 	return m
 }

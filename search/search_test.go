@@ -377,7 +377,7 @@ func TestArchitectureStepFollowsTheObjectives(t *testing.T) {
 		}
 		c := engine.calls[0].choice
 		objective := func() float64 {
-			mix(c, p)
+			mix(s.Space, c, p)
 			loss, _ := syntheticLoss(s.Space, c, 1)
 			for i, o := range s.Objectives {
 				cost, _ := o.Costs.Chained(p)

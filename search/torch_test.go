@@ -31,7 +31,7 @@ func TestArchitectureStepsAgreeWithPyTorch(t *testing.T) {
 	for _, step := range g.ArchitectureSteps {
 		torchgolden.Compare(t, "cost", s.expected(), []float64{step.CostMS})
 		choice := step.Choice.Of()
-		mix(choice, s.state.Parameters)
+		mix(s.Space, choice, s.state.Parameters)
 		for i, picks := range picksOf(choice) {
 			for k, pick := range picks {
 				if want := picksOf(step.Choice.Of())[i][k].Weight; math.Abs(pick.Weight-want) > 1e-5 {

@@ -124,10 +124,18 @@ func transcribe(t *testing.T, s *Search, steps int) []float64 {
 
 	// Sample, and mix what is sampled by the shares that it has of itself.
 	choice := &supernet.Choice{}
+	temperature := 1.0 // of beta alone
+	if s.Space.PathTemperature > 0 {
+		temperature = s.Space.PathTemperature
+	}
 	for i, logits := range p.Beta {
 		choice.Beta = append(choice.Beta, nil)
-		for k := range logits {
-			choice.Beta[i] = append(choice.Beta[i], share(logits, k))
+		var divided []float64
+		for _, v := range logits {
+			divided = append(divided, v/temperature)
+		}
+		for k := range divided {
+			choice.Beta[i] = append(choice.Beta[i], share(divided, k))
 		}
 	}
 	sample := func(layers [][]float64) (mixed [][]supernet.Pick) {
@@ -197,6 +205,7 @@ func transcribe(t *testing.T, s *Search, steps int) []float64 {
 		var all []int
 		for k := range logits {
 			all = append(all, k)
+			byBeta[i][k] /= temperature
 		}
 		chain(rows[&logits[0]], all, choice.Beta[i], byBeta[i])
 	}

@@ -47,7 +47,7 @@ func newWholeGraph(t *testing.T, n *Network, batch Batch, c *Choice, state map[s
 			factor(fmt.Sprintf("%s/pick%d", name, k), scale*p.Weight)
 		}
 	}
-	w.placed = append(w.placed, n.stem, n.first)
+	w.placed = append(w.placed, n.entry()...)
 	for j := 1; j < len(n.space.Blocks); j++ {
 		for _, in := range n.space.Incoming(j) {
 			layer(fmt.Sprintf("block%d/connection%d", j, in.Incoming), n.head[j-1][in.Incoming], c.Head[j-1][in.Incoming], c.Beta[in.From][in.Outgoing])
@@ -62,7 +62,7 @@ func newWholeGraph(t *testing.T, n *Network, batch Batch, c *Choice, state map[s
 	}
 	w.placed = append(w.placed, n.classifier)
 	for _, p := range w.placed {
-		for _, q := range op.TrainingParameters(p.op, false) {
+		for _, q := range n.parameters(p.op) {
 			values := state[p.name+"/"+q.Name]
 			if len(values) != q.Size() {
 				t.Fatalf("%s/%s has %d values, want %d", p.name, q.Name, len(values), q.Size())
@@ -81,7 +81,7 @@ func (w *wholeGraph) loss(in []*Node) *Node {
 	at := 0
 	params := make([][]*Node, len(w.placed))
 	for i, p := range w.placed {
-		count := len(op.TrainingParameters(p.op, false))
+		count := len(w.n.parameters(p.op))
 		params[i] = rest[at : at+count]
 		at += count
 	}
@@ -93,7 +93,7 @@ func (w *wholeGraph) loss(in []*Node) *Node {
 		if o.Kind == space.Skip {
 			return x
 		}
-		y, _ := op.Forward(o, op.Form{Lowering: op.Grouped}, x, p) // the backend has derivatives of its own convolution
+		y, _ := op.Forward(o, op.Form{Lowering: op.Grouped, Affine: w.n.affine(o)}, x, p) // the backend has derivatives of its own convolution
 		return y
 	}
 	weighed := func(x, sum *Node) *Node {
@@ -104,7 +104,10 @@ func (w *wholeGraph) loss(in []*Node) *Node {
 		}
 		return y
 	}
-	outputs := []*Node{run(run(image))}
+	for range w.n.entry() {
+		image = run(image)
+	}
+	outputs := []*Node{image}
 	for j := 1; j < len(s.Blocks); j++ {
 		var x *Node
 		for _, in := range s.Incoming(j) {
@@ -231,6 +234,19 @@ func fewSignatures(t *testing.T) *space.Space {
 	return s
 }
 
+// basicSpace is like testSpace, of basic blocks: the stem is the first block, with ReLU and affine batch norm.
+func basicSpace(t *testing.T) *space.Space {
+	t.Helper()
+	s := testSpace(t)
+	s.Stem.Activation, s.Stem.Affine, s.First = space.ReLU, true, space.Candidate{}
+	s.HeadCandidates = []space.Candidate{{Kind: space.Basic}}
+	s.StackCandidates = []space.Candidate{{Kind: space.Basic}, {Kind: space.Skip}}
+	if err := s.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestEqualsOneWholeGraph holds loss and every gradient, computed operation by operation in float32 with backwards written
 // by hand, against the same choice as one graph in float64: its automatic derivatives, and its finite differences.
 func TestEqualsOneWholeGraph(t *testing.T) {
@@ -240,15 +256,19 @@ func TestEqualsOneWholeGraph(t *testing.T) {
 		}
 		return mixed(candidates)
 	}
-	choices := map[string]func(int) []Pick{"one pick": single(1), "two picks": two}
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		s := testSpace(t)
+		type of struct {
+			space *space.Space
+			pick  func(int) []Pick
+		}
+		cases := map[string]of{"one pick": {testSpace(t), single(1)}, "two picks": {testSpace(t), two}, "basic blocks": {basicSpace(t), two}}
 		if b.Name == backends.XLA {
 			// Compiling is what takes the time: fewer signatures, and the choice that has all operations of the other.
-			s = fewSignatures(t)
-			delete(choices, "one pick")
+			cases["two picks"] = of{fewSignatures(t), two}
+			delete(cases, "one pick")
 		}
-		for name, pick := range choices {
+		for name, c := range cases {
+			s, pick := c.space, c.pick
 			t.Run(name, func(t *testing.T) {
 				n, err := New(b.Backend, s, Options{Batch: 6, Seed: 4, Momentum: 0.9, NormMomentum: 0.1})
 				if err != nil {

@@ -214,7 +214,7 @@ func newArchReport(file string, a *space.Architecture, luts []*lut.Table) (*arch
 // name is the op without its sizes: mbconv_k3_t6, stem_k3, final.
 func name(op space.Op) string {
 	switch op.Kind {
-	case space.MBConv, space.Skip:
+	case space.MBConv, space.Basic, space.Skip:
 		return space.Candidate{Kind: op.Kind, Kernel: op.Kernel, Expansion: op.Expansion}.String()
 	case space.Stem:
 		return fmt.Sprintf("%s_k%d", op.Kind, op.Kernel)

@@ -261,7 +261,7 @@ func sorted(entries []lut.Entry) []lut.Entry {
 	if slices.ContainsFunc(entries, func(e lut.Entry) bool { return e.Position != nil }) {
 		return entries
 	}
-	kinds := []space.Kind{space.Stem, space.MBConv, space.Skip, space.Final, space.Classifier}
+	kinds := []space.Kind{space.Stem, space.MBConv, space.Basic, space.Skip, space.Final, space.Classifier}
 	rank := func(e lut.Entry) []int {
 		ops, _ := e.Ops() // checked on reading
 		op := ops[0]

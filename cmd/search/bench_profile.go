@@ -49,8 +49,11 @@ func (b *bench) profile(f floors, choose func(space.Op) op.Lowering) []benchKind
 			if role == supernet.Backward {
 				k.Step = "architecture"
 			}
-			if key.Op.Kind == space.MBConv {
+			switch key.Op.Kind {
+			case space.MBConv:
 				k.Operation = fmt.Sprintf("mbconv_k%d_s%d_r%d", key.Op.Kernel, key.Op.Stride, key.Op.Resolution)
+			case space.Basic:
+				k.Operation = fmt.Sprintf("basic_s%d_r%d", key.Op.Stride, key.Op.Resolution)
 			}
 			if op.HasChoice(key.Op) {
 				k.Lowering = choose(key.Op).String()

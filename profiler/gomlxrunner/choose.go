@@ -19,7 +19,7 @@ type convolution struct {
 	kind   space.Kind
 	x      [4]int // dimensions of its input
 	kernel int
-	out    int // of a stem
+	out    int // where the convolution is not depthwise
 	stride int
 }
 
@@ -30,7 +30,7 @@ func convolutionOf(o space.Op, batch int) convolution {
 	}
 	x, _ := op.SpatialShapes(o, batch)
 	c := convolution{o.Kind, [4]int(x), o.Kernel, 0, o.Stride}
-	if o.Kind == space.Stem {
+	if o.Kind != space.MBConv {
 		c.out = o.Out
 	}
 	return c

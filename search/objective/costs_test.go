@@ -32,7 +32,7 @@ func randomSpace(r *rand.Rand) *space.Space {
 			b.Stage += r.IntN(2)
 		}
 		s.Final.Stage = s.Blocks[len(s.Blocks)-1].Stage
-		if s.Check() == nil {
+		if s.PathTemperature = []float64{0, 0.9, 3}[r.IntN(3)]; s.Check() == nil {
 			return s
 		}
 	}
@@ -49,6 +49,9 @@ func randomCosts(r *rand.Rand, s *space.Space) *Costs {
 		}
 	}
 	c.Final = randomRow(r, len(s.Incoming(len(s.Blocks))))
+	if r.IntN(2) == 0 {
+		c.Ends = randomRow(r, len(c.Final))
+	}
 	return c
 }
 
@@ -87,18 +90,23 @@ type choice struct{ probability, time float64 }
 // everything lists all choices by walking the space, each layer's on its own: nothing is shared with the formula under test.
 func everything(c *Costs, p *space.Parameters) []choice {
 	s := c.Space
-	softmax := func(logits []float64, i int) float64 {
+	softmaxAt := func(temperature float64, logits []float64, i int) float64 {
 		sum := 0.0
 		for _, v := range logits {
-			sum += math.Exp(v - logits[i])
+			sum += math.Exp((v - logits[i]) / temperature)
 		}
 		return 1 / sum
+	}
+	softmax := func(logits []float64, i int) float64 { return softmaxAt(1, logits, i) }
+	temperature := 1.0
+	if s.PathTemperature != 0 {
+		temperature = s.PathTemperature
 	}
 	var all []choice
 	var walk func(block int, so choice)
 	walk = func(block int, so choice) {
 		for _, o := range s.Outgoing(block) {
-			next := choice{so.probability * softmax(p.Beta[block], o.Outgoing), so.time}
+			next := choice{so.probability * softmaxAt(temperature, p.Beta[block], o.Outgoing), so.time}
 			if o.To == len(s.Blocks) {
 				next.time += c.Final[o.Incoming] + c.Classifier + c.Call
 				all = append(all, next)
@@ -215,8 +223,11 @@ func TestExtremesAreThoseOfAllArchitectures(t *testing.T) {
 			continue
 		}
 		tested++
-		// An architecture leaves skipped layers out.
+		// An architecture leaves skipped layers out, and may end otherwise than the super network.
 		free := *c
+		if c.Ends != nil {
+			free.Final, free.Classifier = c.Ends, 0
+		}
 		free.Stack = make([][][]float64, len(c.Stack))
 		for b, layers := range c.Stack {
 			for _, layer := range layers {

@@ -31,7 +31,8 @@ type convolution struct {
 	bias   []float32 // nil where batch norm follows
 	norm   *norm
 	stride int
-	clip   bool
+	behind space.Activation // what follows, unless the output is linear
+	linear bool
 }
 
 // norm are the parameters of a batch norm, each [channels].
@@ -53,14 +54,32 @@ func (b *builder) layer(l Layer) error {
 		b.classifier(l)
 		return nil
 	}
-	before := b.value
-	for _, c := range convolutions(l) {
+	before, list := b.value, convolutions(l)
+	if l.Op.Kind == space.Basic {
+		b.basic(l.Op, list)
+		return nil
+	}
+	for _, c := range list {
 		b.convolution(l.Op, c)
 	}
 	if l.Op.Shortcut() {
 		b.node("shortcut", "Add", []string{before})
 	}
 	return nil
+}
+
+// basic adds a basic block's two convolutions to its input, which a third one projects where it changes.
+func (b *builder) basic(o space.Op, list []convolution) {
+	beside := b.value
+	if len(list) > 2 {
+		before := b.value
+		b.convolution(o, list[2])
+		beside, b.value = b.value, before
+	}
+	b.convolution(o, list[0])
+	b.convolution(o, list[1])
+	b.node("add", "Add", []string{beside})
+	b.node("relu", "Relu", nil)
 }
 
 // check compares a layer's parameters with those that its operation has.
@@ -104,15 +123,23 @@ func convolutions(l Layer) []convolution {
 		if len(c.dims) > 2 {
 			c.stride = l.Op.Stride
 		}
-		// Only the projection of an inverted residual is linear.
-		c.clip = l.Op.Kind != space.MBConv || i < n-1
+		c.behind = l.Op.Activation
+		switch l.Op.Kind {
+		case space.MBConv:
+			c.linear = i == n-1 // the projection
+		case space.Basic:
+			c.behind, c.linear, c.stride = space.ReLU, i > 0, l.Op.Stride // a ReLU follows the sum
+			if i == 1 {
+				c.stride = 1
+			}
+		}
 	}
 	return list
 }
 
 func (b *builder) convolution(o space.Op, c convolution) {
 	name := c.name
-	if o.Kind != space.MBConv {
+	if o.Kind == space.Stem || o.Kind == space.Final {
 		name = "" // the layer has no other
 	}
 	kernel, groups := 1, 1
@@ -152,7 +179,11 @@ func (b *builder) convolution(o space.Op, c convolution) {
 		}
 		b.node(join(name, "norm"), "BatchNormalization", inputs, onnx.Float("epsilon", op.Epsilon))
 	}
-	if c.clip {
+	switch {
+	case c.linear:
+	case c.behind == space.ReLU:
+		b.node(join(name, "relu"), "Relu", nil)
+	default:
 		b.clipped = true
 		b.node(join(name, "relu6"), "Clip", []string{clipLow, clipHigh})
 	}

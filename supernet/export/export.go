@@ -7,7 +7,7 @@
 //
 //	here                        there
 //	[batch, row, column, in]    [batch, in, row, column]    activations
-//	[row, column, in, out]      [out, in, row, column]      the stem's convolution
+//	[row, column, in, out]      [out, in, row, column]      the convolutions of a stem and of basic blocks
 //	[row, column, channels]     [channels, 1, row, column]  depthwise convolutions
 //	[in, out]                   [out, in, 1, 1]             1×1 convolutions
 //	[in, out]                   [out, in]                   the classifier

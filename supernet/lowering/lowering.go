@@ -147,8 +147,11 @@ func (c *Chooser) fastest(o space.Op, gradients bool) (best op.Lowering, clear b
 
 // convolution names the spatial convolution of o: operations that differ elsewhere share its choice.
 func convolution(o space.Op) string {
-	if o.Kind == space.Stem {
+	switch o.Kind {
+	case space.Stem:
 		return fmt.Sprintf("stem_k%d_i%d_o%d_s%d_r%d", o.Kernel, o.In, o.Out, o.Stride, o.Resolution)
+	case space.Basic:
+		return fmt.Sprintf("full_k%d_i%d_o%d_s%d_r%d", space.BasicKernel, o.In, o.Out, o.Stride, o.Resolution)
 	}
 	return fmt.Sprintf("depthwise_k%d_c%d_s%d_r%d", o.Kernel, o.In*o.Expansion, o.Stride, o.Resolution)
 }
