@@ -42,7 +42,7 @@ type benchOptions struct {
 }
 
 func (o *benchOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.Space, "space", "mbv2", "space: mbv2, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
+	f.StringVar(&o.Space, "space", "mbv2", "space: mbv2, res, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
 	f.IntVar(&o.Resolution, "resolution", 64, "side of the images in pixels")
 	f.IntVar(&o.Batch, "batch", 8, "images per step")
 	f.IntVar(&o.Classes, "classes", 100, "classes of the images")

@@ -22,7 +22,7 @@ type rangeOptions struct {
 }
 
 func (o *rangeOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.Space, "space", "", "space: mbv2, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
+	f.StringVar(&o.Space, "space", "", "space: mbv2, res, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
 	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json")
 	f.Var(&o.Format, "format", tables.FormatUsage)
 }

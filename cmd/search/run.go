@@ -54,7 +54,7 @@ type settings struct {
 
 func (o *settings) AddFlags(f *pflag.FlagSet) {
 	o.flags = f
-	f.StringVar(&o.Space, "space", "", "space to search: mbv2, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
+	f.StringVar(&o.Space, "space", "", "space to search: mbv2, res, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
 	f.StringSliceVar(&o.Objectives, "objective", []string{rundir.ObjectiveLatency}, "what to train the architecture for besides accuracy: latency, multiply-adds, parameters, or several of them")
 	f.Var(&o.MultiplyAdds, "target-multiply-adds", "multiply-adds of an image that the derived network may have, such as 300M")
 	f.Var(&o.Parameters, "target-parameters", "parameters that the derived network may have, such as 3.5M")
@@ -79,7 +79,7 @@ func (o *settings) AddFlags(f *pflag.FlagSet) {
 func (o *settings) Validate() error {
 	switch {
 	case o.Space == "" && o.Config == "":
-		return exit.BadInput("no space to search: give --space mbv2, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
+		return exit.BadInput("no space to search: give --space mbv2, res, cifar, mbv2-fixed, cifar-fixed, tiny, or a YAML file")
 	case o.Output == "":
 		return exit.BadInput("no folder for the results: give -o FOLDER")
 	}
