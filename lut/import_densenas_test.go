@@ -176,7 +176,7 @@ func TestImportOfRes(t *testing.T) {
 		}
 	}
 	first, last := table.Entries[0], table.Entries[len(numbers)-1]
-	if first.Key != "stem_k3_i3_o32_s2_r224_relu" || last.Key != "classifier_i512_o1000_r7" {
+	if first.Key != "stem_relu_k3_i3_o32_s2_r224" || last.Key != "classifier_i512_o1000_r7" {
 		t.Errorf("the first number is of %s, the last of %s", first.Key, last.Key)
 	}
 	// Networks end without the final convolution, in a classifier on the last block's channels.

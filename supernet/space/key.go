@@ -28,16 +28,16 @@ func (o *Op) field(letter byte) *int {
 }
 
 // Key is the op's signature as text, for example mbconv_k3_t6_i16_o24_s2_r112: kernel, expansion, channels in and out, stride
-// and the input's resolution; behind them a stem's activation where it is not ReLU6, as in stem_k3_i3_o32_s2_r224_relu. Two ops have the same key only if they are equal.
+// and the input's resolution; before them a stem's activation where it is not ReLU6, as in stem_relu_k3_i3_o32_s2_r224. Two ops have the same key only if they are equal.
 func (o Op) Key() string {
 	var b strings.Builder
 	b.WriteString(string(o.Kind))
+	if o.Activation != ReLU6 {
+		fmt.Fprintf(&b, "_%s", o.Activation)
+	}
 	letters := keyFields[o.Kind]
 	for i := range len(letters) {
 		fmt.Fprintf(&b, "_%c%d", letters[i], *o.field(letters[i]))
-	}
-	if o.Activation != ReLU6 {
-		fmt.Fprintf(&b, "_%s", o.Activation)
 	}
 	return b.String()
 }
@@ -50,7 +50,7 @@ func ParseKey(key string) (Op, error) {
 	if !ok {
 		return Op{}, fmt.Errorf("key %.80q: unknown op %.40q, known are %s, %s, %s, %s, %s, %s", key, kind, Stem, MBConv, Basic, Skip, Final, Classifier)
 	}
-	if fields, found := strings.CutSuffix(rest, "_"+string(ReLU)); found {
+	if fields, found := strings.CutPrefix(rest, string(ReLU)+"_"); found {
 		rest, o.Activation = fields, ReLU
 	}
 	parts := strings.Split(rest, "_")

@@ -84,7 +84,7 @@ func TestNetConfigOfBasicBlocks(t *testing.T) {
 	for _, op := range a.Ops() {
 		keys = append(keys, op.Key())
 	}
-	want := []string{"stem_k3_i3_o32_s2_r224_relu", "basic_i32_o64_s2_r112", "basic_i64_o96_s2_r56", "basic_i96_o96_s1_r28", "skip_i96_o96_s1_r28",
+	want := []string{"stem_relu_k3_i3_o32_s2_r224", "basic_i32_o64_s2_r112", "basic_i64_o96_s2_r56", "basic_i96_o96_s1_r28", "skip_i96_o96_s1_r28",
 		"classifier_i96_o1000_r28"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -18,7 +18,7 @@ func TestCountsByHand(t *testing.T) {
 		{"mbconv_k5_t6_i16_o24_s2_r112", 56, 16*96*112*112 + (25*96+96*24)*56*56, 1536 + 2400 + 2304, 6240 + 2*(96+96+24), false},
 		{"mbconv_k7_t3_i8_o8_s2_r5", 3, 8*24*25 + (49*24+24*8)*9, 192 + 1176 + 192, 1560 + 2*(24+24+8), false},
 		{"mbconv_k3_t3_i8_o16_s1_r5", 5, (8*24 + 9*24 + 24*16) * 25, 192 + 216 + 384, 792 + 2*(24+24+16), false},
-		{"stem_k3_i3_o32_s2_r224_relu", 112, 9 * 3 * 32 * 112 * 112, 864, 864 + 64, false},
+		{"stem_relu_k3_i3_o32_s2_r224", 112, 9 * 3 * 32 * 112 * 112, 864, 864 + 64, false},
 		{"basic_i48_o64_s2_r56", 28, (9*48*64 + 9*64*64 + 48*64) * 28 * 28, 9*48*64 + 9*64*64 + 48*64, 9*48*64 + 9*64*64 + 48*64 + 6*64, false},
 		{"basic_i8_o8_s2_r5", 3, (9*64 + 9*64 + 64) * 9, 1216, 1216 + 48, false},
 		{"basic_i64_o64_s1_r28", 28, 18 * 64 * 64 * 28 * 28, 18 * 64 * 64, 18*64*64 + 4*64, true},
@@ -68,7 +68,7 @@ func TestCheckNamesTheField(t *testing.T) {
 func TestParseKeyRefuses(t *testing.T) {
 	for _, key := range []string{"", "mbconv", "conv_k3", "mbconv_k3_t6_i16_o24_s2", "mbconv_k3_t6_i16_o24_s2_r112_x1", "mbconv_k03_t6_i16_o24_s2_r112",
 		"mbconv_t6_k3_i16_o24_s2_r112", "mbconv_k3_t6_i16_o24_s2_r+112", "skip_i24_o32_s1_r56", "mbconv_k3_t6_i16_o24_s2_r99999999999999999999",
-		"final_i384_o1984_r7_", "final_i384_o1984_r7_relu", "stem_k3_i3_o16_s2_r224_relu6", "stem_k3_i3_o16_s2_r224_relu_relu", "basic_k3_i8_o8_s1_r7",
+		"final_i384_o1984_r7_", "final_relu_i384_o1984_r7", "stem_relu6_k3_i3_o16_s2_r224", "stem_relu_relu_k3_i3_o16_s2_r224", "basic_k3_i8_o8_s1_r7",
 		" final_i384_o1984_r7", "mbconv_k3_t6_i99999_o24_s2_r112"} {
 		if op, err := ParseKey(key); err == nil {
 			t.Errorf("%q reads as %+v", key, op)
@@ -79,7 +79,7 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, key := range []string{"mbconv_k3_t6_i16_o24_s2_r112", "skip_i24_o24_s1_r56", "stem_k3_i3_o16_s2_r224", "stem_k3_i3_o16_s2_r224_relu", "basic_i8_o8_s1_r7", "final_i384_o1984_r7",
+	for _, key := range []string{"mbconv_k3_t6_i16_o24_s2_r112", "skip_i24_o24_s1_r56", "stem_k3_i3_o16_s2_r224", "stem_relu_k3_i3_o16_s2_r224", "basic_i8_o8_s1_r7", "final_i384_o1984_r7",
 		"classifier_i1984_o1000_r7", "mbconv_k3__i", "skip_i-1_o-1_s1_r1"} {
 		f.Add(key)
 	}
