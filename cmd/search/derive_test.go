@@ -224,7 +224,7 @@ func TestDeriveRefuses(t *testing.T) {
 		{nil, "--arch-params FILE and --space SPACE"},
 		{[]string{"--arch-params", params}, "--space SPACE"},
 		{[]string{"--arch-params", params, "--space", "cifar"}, params + `: the architecture parameters are of space "tiny", not of "cifar"`},
-		{[]string{"--arch-params", params, "--space", "large"}, "unknown space \"large\": allowed are cifar, cifar-fixed, mbv2, mbv2-fixed, tiny"},
+		{[]string{"--arch-params", params, "--space", "large"}, "unknown space \"large\": allowed are cifar, cifar-fixed, mbv2, mbv2-fixed, res, tiny"},
 		{[]string{"--arch-params", params + ".none", "--space", "tiny"}, params + ".none"},
 		{[]string{"--arch-params", table, "--space", "tiny"}, table},
 		{append(all[:4:4], "--max-latency", "4ms"), "add --lut FILE"},

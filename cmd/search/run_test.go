@@ -246,7 +246,7 @@ func TestRunRefusesNames(t *testing.T) {
 		more     []string
 		messages []string
 	}{
-		{[]string{"--space", "large"}, []string{`unknown space "large"`, "cifar, cifar-fixed, mbv2, mbv2-fixed, tiny"}},
+		{[]string{"--space", "large"}, []string{`unknown space "large"`, "cifar, cifar-fixed, mbv2, mbv2-fixed, res, tiny"}},
 		{[]string{"--space", f.table}, []string{f.table, "densenas.lut"}},
 		{[]string{"--lut", filepath.Join(folder, "none.lut.json")}, []string{"none.lut.json", "no such file"}},
 		{[]string{"--lut", ""}, []string{"--lut FILE.lut.json", "profiler run --space"}},
