@@ -1,12 +1,14 @@
 #!/bin/sh
 # Runs search bench and a peer in PyTorch alternately, and prints the medians of both and their ratios as Markdown.
 #
-#   make bench-peer PEER=FILE.py [PYTHON=python3] [SIZES="64x8 128x16"] [ROUNDS=1] [STEPS=7] [THREADS=2]
+#   make bench-peer PEER=FILE.py [PYTHON=python3] [SIZES="64x8 128x16"] [PATHS="fresh fixed"] [ROUNDS=1] [STEPS=15] [THREADS=2]
 #
+# A round of all takes half an hour on two processors, most of which goes to compiling; every round compiles again. Keep the machine
+# quiet meanwhile, or take sizes and paths one after the other.
 # The peer takes --resolution, --batch, --steps, --threads, --channels-last and --fixed-path and prints a JSON object with the
 # keys weight_step_s, arch_step_s (each with median) and peak_rss_mb. PYTHON is an interpreter that has torch.
 set -eu
-: "${PEER:=../shared/peer/supernet_torch.py}" "${PYTHON:=python3}" "${SIZES:=64x8 128x16}" "${ROUNDS:=1}" "${STEPS:=7}" "${THREADS:=2}"
+: "${PEER:=../shared/peer/supernet_torch.py}" "${PYTHON:=python3}" "${SIZES:=64x8 128x16}" "${PATHS:=fresh fixed}" "${ROUNDS:=1}" "${STEPS:=15}" "${THREADS:=2}"
 if ! [ -f "$PEER" ]; then
 	echo "the peer $PEER is not there; name one by PEER=FILE.py" >&2
 	exit 2
@@ -22,7 +24,7 @@ record() { # SIZE PATH WHO, and the JSON object on standard input
 }
 for size in $SIZES; do
 	resolution=${size%x*} batch=${size#*x}
-	for path in fresh fixed; do
+	for path in $PATHS; do
 		fixed=
 		[ $path = fixed ] && fixed=--fixed-path
 		for round in $(seq "$ROUNDS"); do

@@ -10,8 +10,8 @@ import (
 )
 
 // BenchmarkWeightStepByCandidates shows that a step costs the same however many candidates a layer has: what is not sampled
-// costs nothing. The sampled ones are the same three each time, so that the sampled work is too. Compare the lines with each
-// other.
+// costs nothing. The sampled ones are the same three each time, so that the sampled work is too. Compare the lines of processes
+// with each other: memory is that of the process.
 func BenchmarkWeightStepByCandidates(b *testing.B) {
 	backend := backendstest.XLA(b)
 	for _, candidates := range []int{3, 6, 12} {
@@ -47,6 +47,7 @@ func BenchmarkWeightStepByCandidates(b *testing.B) {
 			for b.Loop() {
 				step()
 			}
+			b.ReportMetric(residentMB(b), "MB")
 		})
 	}
 }

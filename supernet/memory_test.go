@@ -71,7 +71,7 @@ func TestMemoryIsFlat(t *testing.T) {
 }
 
 // residentMB reads the resident memory of this process.
-func residentMB(t *testing.T) float64 {
+func residentMB(t testing.TB) float64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

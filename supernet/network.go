@@ -87,7 +87,7 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 		n.first = &weights{name: "first", op: s.FirstOp()}
 	}
 	for _, b := range append([]compute.Backend{b}, o.Clients...) {
-		n.devices = append(n.devices, device{backend: b, dtype: activations, slot: &slots{free: 1}, zeros: map[string]*tensors.Tensor{}})
+		n.devices = append(n.devices, device{backend: b, dtype: activations, zeros: map[string]*tensors.Tensor{}})
 	}
 	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.client(key.Op)].backend })
 	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {

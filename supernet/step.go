@@ -30,9 +30,8 @@ type taken struct {
 // layerTaken are the operations of one layer, which share their sum.
 type layerTaken []taken
 
-// pass is one step. Its methods only arrange the calls: each runs in a goroutine of its own as soon as its inputs are there
-// and a slot is free, so branches that do not depend on each other run at once. The order of every sum is the program's,
-// whatever runs first.
+// pass is one step. Its methods only arrange the calls: each client makes those of its own as soon as their inputs are there, one at
+// a time, so branches that do not depend on each other run at once. The order of every sum is the program's, whatever runs first.
 type pass struct {
 	n       *Network
 	choice  *Choice
@@ -44,6 +43,7 @@ type pass struct {
 	finals  []taken
 	feature *value // sum of the final 1×1 convolutions
 	scalars map[float32]*value
+	queues  []*queue // of the clients
 	calls   sync.WaitGroup
 	number  int // of calls so far
 	mu      sync.Mutex
@@ -79,6 +79,11 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 	}
 	n.executables.request(n.sampled(c, role), true)
 	p := &pass{n: n, choice: c, last: role, entry: make([]taken, len(n.entry())), scalars: map[float32]*value{}}
+	for range n.devices {
+		q := newQueue()
+		p.queues = append(p.queues, q)
+		go p.serve(q)
+	}
 	defer func() {
 		p.end()
 		if err == nil {
@@ -121,6 +126,9 @@ func (n *Network) step(b Batch, c *Choice, role Role, rate float64) (result Resu
 // end waits for all calls and gives up what the pass still holds.
 func (p *pass) end() {
 	p.calls.Wait()
+	for _, q := range p.queues {
+		q.close()
+	}
 	release := func(t taken) {
 		t.input.release()
 		t.saved.release()
@@ -203,13 +211,20 @@ func (p *pass) call(key Executable, args []*value, done func(out []*tensors.Tens
 // afterAll is added to the number of a call that nothing waits for but the end of the step.
 const afterAll = 1 << 30
 
-// callAt is call with a number that says when its turn is, see [slots].
+// callAt is call with a number that says when its turn is.
 func (p *pass) callAt(number int, key Executable, args []*value, done func(out []*tensors.Tensor, err error)) {
 	for _, v := range args {
 		v.retain()
 	}
-	p.calls.Go(func() {
-		out, err := p.execute(key, number, args)
+	p.calls.Add(1)
+	c := &call{key: key, number: number, args: args, done: done, queue: p.queues[p.n.client(key.Op)]}
+	c.arrange()
+}
+
+// serve makes the calls of a client, one at a time, until its queue is closed.
+func (p *pass) serve(q *queue) {
+	for c := q.next(); c != nil; c = q.next() {
+		out, err := p.execute(c)
 		if err != nil {
 			p.mu.Lock()
 			if p.err == nil {
@@ -217,35 +232,32 @@ func (p *pass) callAt(number int, key Executable, args []*value, done func(out [
 			}
 			p.mu.Unlock()
 		}
-		done(out, err)
-		for _, v := range args {
+		c.done(out, err)
+		for _, v := range c.args {
 			v.release()
 		}
-	})
+		p.calls.Done()
+	}
 }
 
-func (p *pass) execute(key Executable, number int, args []*value) ([]*tensors.Tensor, error) {
-	var in []*tensors.Tensor
-	for _, v := range args {
-		<-v.ready
+func (p *pass) execute(c *call) ([]*tensors.Tensor, error) {
+	for _, v := range c.args {
 		if v.err != nil {
 			return nil, v.err
 		}
 	}
-	if _, err := p.n.executables.wait(key); err != nil {
+	if _, err := p.n.executables.wait(c.key); err != nil {
 		return nil, err
 	}
-	client := p.n.client(key.Op)
-	for _, v := range args {
-		ts, err := v.on(client, p.n.devices)
+	var in []*tensors.Tensor
+	for _, v := range c.args {
+		ts, err := v.on(p.n.client(c.key.Op), p.n.devices)
 		if err != nil {
 			return nil, err
 		}
 		in = append(in, ts...)
 	}
-	p.n.devices[client].slot.acquire(number)
-	defer p.n.devices[client].slot.release()
-	return p.n.executables.call(key, in)
+	return p.n.executables.call(c.key, in)
 }
 
 // forward arranges everything before the classifier. Connections are added up from the farthest predecessor to the nearest:

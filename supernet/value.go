@@ -1,7 +1,6 @@
 package supernet
 
 import (
-	"container/heap"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,20 +13,21 @@ import (
 // value is what a call of an executable will return: tensors on the device, there once the call is done. It counts who still
 // needs them, and frees them after the last.
 type value struct {
-	ready   chan struct{} // closed when the rest is final
-	client  int           // whose the tensors are
+	client  int // whose the tensors are
 	tensors []*tensors.Tensor
 	err     error
 	users   atomic.Int32
 	kept    bool // tensors are not freed here
 
-	mu     sync.Mutex
-	copies map[int][]*tensors.Tensor // on other clients
+	mu      sync.Mutex
+	there   bool                      // tensors and err are final
+	waiting []*call                   // for that
+	copies  map[int][]*tensors.Tensor // on other clients
 }
 
 // newValue returns a value that its producer, a call on a client, and the caller use.
 func newValue(client int) *value {
-	v := &value{ready: make(chan struct{}), client: client}
+	v := &value{client: client}
 	v.users.Store(2)
 	return v
 }
@@ -41,20 +41,38 @@ func valueOf(client int, t *tensors.Tensor) *value {
 
 // keep wraps tensors that are on a client and that someone else frees.
 func keep(client int, ts ...*tensors.Tensor) *value {
-	v := &value{ready: make(chan struct{}), client: client, tensors: ts, kept: true}
+	v := &value{client: client, tensors: ts, kept: true, there: true}
 	v.users.Store(1)
-	close(v.ready)
 	return v
 }
 
 // settle makes the value final, by its producer.
 func (v *value) settle(ts []*tensors.Tensor, err error) {
-	v.tensors, v.err = ts, err
-	close(v.ready)
+	v.mu.Lock()
+	v.tensors, v.err, v.there = ts, err, true
+	waiting := v.waiting
+	v.waiting = nil
+	v.mu.Unlock()
+	for _, c := range waiting {
+		c.arrived()
+	}
 	v.release()
 }
 
-// on returns the tensors on a client, copied once where they are another's. The value must be ready.
+// tell has the call told when the value is there.
+func (v *value) tell(c *call) {
+	v.mu.Lock()
+	if !v.there {
+		v.waiting = append(v.waiting, c)
+		c = nil
+	}
+	v.mu.Unlock()
+	if c != nil {
+		c.arrived()
+	}
+}
+
+// on returns the tensors on a client, copied once where they are another's. The value must be there.
 func (v *value) on(client int, devices []device) ([]*tensors.Tensor, error) {
 	if client == v.client {
 		return v.tensors, nil
@@ -126,55 +144,4 @@ func (l *lanes) release() {
 		v.release()
 	}
 	*l = nil
-}
-
-// slots lets a limited number of calls run at once. Those that wait go in the order of their numbers: the program's, in which
-// what leads on comes first.
-type slots struct {
-	mu      sync.Mutex
-	free    int
-	waiting queue
-}
-
-func (s *slots) acquire(number int) {
-	s.mu.Lock()
-	if s.free > 0 {
-		s.free--
-		s.mu.Unlock()
-		return
-	}
-	turn := make(chan struct{})
-	heap.Push(&s.waiting, waiter{number, turn})
-	s.mu.Unlock()
-	<-turn
-}
-
-func (s *slots) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
-		s.free++
-		return
-	}
-	close(heap.Pop(&s.waiting).(waiter).turn)
-}
-
-type waiter struct {
-	number int
-	turn   chan struct{}
-}
-
-// queue is a heap of waiters, the lowest number first.
-type queue []waiter
-
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].number < q[j].number }
-func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(w any)        { *q = append(*q, w.(waiter)) }
-
-func (q *queue) Pop() any {
-	last := len(*q) - 1
-	w := (*q)[last]
-	*q = (*q)[:last]
-	return w
 }

@@ -27,7 +27,6 @@ type weights struct {
 // device is a client of the runtime, with what its tensors share.
 type device struct {
 	backend compute.Backend
-	slot    *slots
 	dtype   dtypes.DType // of activations
 	zeros   map[string]*tensors.Tensor
 }

@@ -28,7 +28,7 @@ import (
 )
 
 func main() {
-	allocator.Keep()
+	allocator.Keep(allocator.SmallPieces)
 	exit.Main(run)
 }
 

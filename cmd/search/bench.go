@@ -85,7 +85,7 @@ func newBenchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Time the steps of a super network",
 		Long: `Time weight and architecture steps of a super network on random images, after compiling everything that they
-may sample. Memory is the process's highest proportional set size during the timed steps, where the system tells.`,
+may sample. Memory is the highest resident memory of the process during the timed steps, where the system tells.`,
 		Example: `  search bench
   search bench --space mbv2 --resolution 128 --batch 16 --format json
   search bench --fixed-path --profile
@@ -293,7 +293,7 @@ func (b *bench) time(ctx context.Context, result *benchResult) error {
 	}
 	debug.FreeOSMemory()
 	allocator.Trim() // compiling takes more memory than steps do
-	memory := watchMemory()
+	peak := watchMemory()
 	b.steps = map[supernet.Role]map[supernet.Executable]supernet.Usage{}
 	for i, role := range roles {
 		if err := b.step(role); err != nil {
@@ -315,7 +315,7 @@ func (b *bench) time(ctx context.Context, result *benchResult) error {
 		slices.Sort(seconds)
 		*[]*benchTimes{&result.WeightStep, &result.ArchStep}[i] = benchTimes{Median: median(seconds), Min: seconds[0]}
 	}
-	result.PeakRSSMB = memory()
+	result.PeakRSSMB = peak()
 	return nil
 }
 

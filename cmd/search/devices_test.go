@@ -38,6 +38,23 @@ func TestRunIsBoundToItsDevices(t *testing.T) {
 	}
 }
 
+// TestResumedRunsOnTwoDevicesEqualUninterruptedOnes stops a run on two devices in an architecture pass, and lets the command resume it.
+func TestResumedRunsOnTwoDevicesEqualUninterruptedOnes(t *testing.T) {
+	xla := xlaSpec(t)
+	f := smallFiles(t)
+	for _, sync := range []string{"--sync-batch-norm=false", "--sync-batch-norm"} {
+		args := func(folder string) []string { return f.args(folder, "--backend", xla, "--devices", "2", sync) }
+		folder := filepath.Join(t.TempDir(), "whole")
+		succeed(t, args(folder)...)
+		whole := outcome(t, folder)
+
+		folder = filepath.Join(t.TempDir(), "run")
+		interrupt(t, prepare(t, args(folder)), folder, smallWeightSteps+1)
+		succeed(t, "resume", folder)
+		same(t, sync, outcome(t, folder), whole)
+	}
+}
+
 func TestRunRecordsItsDevices(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")

@@ -167,9 +167,9 @@ const (
 	// densePairs is the largest number of pairs of an input and an output position for which the kernel gradient is one
 	// product with a selector: a map of 4×4 without a stride.
 	densePairs = 256
-	// unrolledSamples bounds into how many groups of samples the kernel gradient is unrolled; more groups make larger
-	// executables without making them faster.
-	unrolledSamples = 8
+	// addedSamples bounds how many groups of samples the kernel gradient adds up elementwise: the compiler unrolls a loop over so
+	// many.
+	addedSamples = 8
 )
 
 // depthwiseKernelGradient returns the gradient of depthwise's kernel, [k, k, c], from its input x [n, in, in, c] and the
@@ -185,10 +185,7 @@ func depthwiseKernelGradient(l Lowering, x, dy, kernel *Node, w window) *Node {
 	padded := padSpace(x, m)
 	groups := 1
 	if l == Taps {
-		groups = min(n, unrolledSamples)
-		for n%groups != 0 {
-			groups--
-		}
+		groups = groupsOf(n)
 	}
 	size := n / groups
 	positions := size * w.out * w.out
@@ -200,18 +197,22 @@ func depthwiseKernelGradient(l Lowering, x, dy, kernel *Node, w window) *Node {
 				products = append(products, zero)
 				continue
 			}
-			shift := patch(padded, i-w.pad()+m, j-w.pad()+m, w.out, w.stride)
 			// Groups of samples are multiplied elementwise and added; all taps are reduced together at the end. A
 			// reduction per tap costs several times as much.
-			var acc *Node
-			for q := range groups {
-				samples := AxisRange(q*size, (q+1)*size)
-				acc = sum(acc, Mul(Slice(shift, samples), Slice(dy, samples)))
-			}
-			products = append(products, Reshape(acc, 1, positions, c))
+			each := Mul(patch(padded, i-w.pad()+m, j-w.pad()+m, w.out, w.stride), dy)
+			products = append(products, ReduceAndKeep(Reshape(each, groups, positions, c), ReduceSum, 0))
 		}
 	}
 	return Reshape(ReduceSum(Concatenate(products, 0), 1), w.kernel, w.kernel, c)
+}
+
+// groupsOf is the largest number of equal groups, at most addedSamples, that n samples make.
+func groupsOf(n int) int {
+	groups := min(n, addedSamples)
+	for n%groups != 0 {
+		groups--
+	}
+	return groups
 }
 
 // depthwiseKernelGradientDense serves maps of a few positions, where slices would be mostly padding: outer products over
@@ -219,12 +220,14 @@ func depthwiseKernelGradient(l Lowering, x, dy, kernel *Node, w window) *Node {
 func depthwiseKernelGradientDense(x, dy *Node, w window) *Node {
 	n, c := x.Shape().Dimensions[0], x.Shape().Dimensions[3]
 	from, to := w.in*w.in, w.out*w.out
-	var pairs *Node
-	for q := range n {
-		sample := AxisRange(q, q+1)
-		in := BroadcastToDims(Reshape(Slice(x, sample), from, 1, c), from, to, c)
-		out := BroadcastToDims(Reshape(Slice(dy, sample), 1, to, c), from, to, c)
-		pairs = sum(pairs, Mul(in, out))
+	pairs := Mul(BroadcastToDims(Reshape(x, n, from, 1, c), n, from, to, c), BroadcastToDims(Reshape(dy, n, 1, to, c), n, from, to, c))
+	for n > 1 {
+		groups := groupsOf(n)
+		if groups == 1 {
+			groups = n
+		}
+		n /= groups
+		pairs = ReduceSum(Reshape(pairs, groups, n*from*to, c), 0)
 	}
 	return Reshape(product(selector(x.Graph(), x.DType(), w), Reshape(pairs, from*to, c)), w.kernel, w.kernel, c)
 }

@@ -107,7 +107,7 @@ func TestGradientsAgreeWithFiniteDifferences(t *testing.T) {
 		}
 		// More images than the kernel's gradient unrolls: several in each of its groups.
 		large := space.Op{Kind: space.MBConv, Kernel: 5, Expansion: 1, In: 2, Out: 3, Stride: 2, Resolution: 6}
-		t.Run(large.Key()+"/large batch", func(t *testing.T) { checkGradients(t, b.Backend, large, Form{}, 2*unrolledSamples) })
+		t.Run(large.Key()+"/large batch", func(t *testing.T) { checkGradients(t, b.Backend, large, Form{}, 2*addedSamples) })
 	})
 }
 
