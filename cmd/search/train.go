@@ -50,7 +50,7 @@ func (o *trainOptions) AddFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.WeightDecay, "weight-decay", 4e-5, "L2 decay of the weights")
 	f.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of a label's weight that is spread over all classes")
 	f.IntVar(&o.Limit, "limit", 0, "use at most so many training images")
-	f.StringVar(&o.Augmentation, "augmentation", "", "none, shift, crop-flip or resized-crop-flip (default: chosen by the data)")
+	f.StringVar(&o.Augmentation, "augmentation", "", dataset.AugmentationUsage)
 	f.BoolVar(&o.SkipCorrupt, "skip-corrupt", false, "leave images out that cannot be decoded, and count them")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights and data order")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
