@@ -225,77 +225,76 @@ func TestTrainerGoesOnFromItsState(t *testing.T) {
 
 // Mixing images and labels is what mixing them by hand comes to: the loss of mixed images is the mean of that against either label.
 func TestTrainerMixes(t *testing.T) {
-	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		const size, share = 6, 0.7
-		a := testNetwork(t, false)
-		batch := randomBatch(a, size, 1)
-		step := func(o Options, batch supernet.Batch, share float64) (supernet.Result, []Weights) {
-			o.Batch, o.Seed, o.NormMomentum, o.LabelSmoothing = size, 1, 0.1, 0.1
-			trainer, err := NewTrainer(b.Backend, a, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer trainer.Finalize()
-			r, err := trainer.StepMixed(batch, 0.1, share)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w, err := trainer.Weights()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r, w
-		}
-		near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-5*(1+math.Abs(y)) }
-
-		plain, plainWeights := step(Options{}, batch, 1)
-		alone, aloneWeights := step(Options{Mixup: true}, batch, 1)
-		if !near(alone.Loss, plain.Loss) || alone.Correct != plain.Correct {
-			t.Errorf("with a share of 1: %+v, without mixup: %+v", alone, plain)
-		}
-		mixed, mixedWeights := step(Options{Mixup: true}, batch, share)
-		own := supernet.Batch{Images: make([]float32, len(batch.Images)), Labels: batch.Labels, Valid: size}
-		other := supernet.Batch{Images: own.Images, Labels: make([]int32, size), Valid: size}
-		pixels := len(batch.Images) / size
-		for i := range batch.Images {
-			own.Images[i] = share*batch.Images[i] + (1-share)*batch.Images[(i+pixels)%len(batch.Images)]
-		}
-		for i := range batch.Labels {
-			other.Labels[i] = batch.Labels[(i+1)%size]
-		}
-		byOwn, ownWeights := step(Options{}, own, 1)
-		byOther, otherWeights := step(Options{}, other, 1)
-		if want := share*byOwn.Loss + (1-share)*byOther.Loss; !near(mixed.Loss, want) || mixed.Correct != byOwn.Correct {
-			t.Errorf("mixed: %+v, want a loss of %g and %d correct", mixed, want, byOwn.Correct)
-		}
-		// A first step moves weights by the gradient, which is linear in the labels.
-		moved := false
-		for i := range mixedWeights {
-			for k := range mixedWeights[i].Params {
-				for j, got := range mixedWeights[i].Params[k] {
-					want := share*float64(ownWeights[i].Params[k][j]) + (1-share)*float64(otherWeights[i].Params[k][j])
-					if math.Abs(float64(got)-want) > 1e-4 {
-						t.Fatalf("layer %d, parameter %d: value %d is %g, want %g", i, k, j, got, want)
-					}
-					if math.Abs(float64(aloneWeights[i].Params[k][j])-float64(plainWeights[i].Params[k][j])) > 1e-4 {
-						t.Fatalf("layer %d, parameter %d: value %d differs with a share of 1", i, k, j)
-					}
-					moved = moved || math.Abs(float64(got-plainWeights[i].Params[k][j])) > 1e-3
-				}
-			}
-		}
-		if !moved {
-			t.Error("mixing changes no weight")
-		}
-		trainer, err := NewTrainer(b.Backend, a, Options{Batch: size, Seed: 1})
+	b := backendstest.Go(t)
+	const size, share = 6, 0.7
+	a := testNetwork(t, false)
+	batch := randomBatch(a, size, 1)
+	step := func(o Options, batch supernet.Batch, share float64) (supernet.Result, []Weights) {
+		o.Batch, o.Seed, o.NormMomentum, o.LabelSmoothing = size, 1, 0.1, 0.1
+		trainer, err := NewTrainer(b.Backend, a, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer trainer.Finalize()
-		if _, err := trainer.StepMixed(batch, 0.1, 0.5); err == nil {
-			t.Error("images were mixed without mixup")
+		r, err := trainer.StepMixed(batch, 0.1, share)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		w, err := trainer.Weights()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, w
+	}
+	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-5*(1+math.Abs(y)) }
+
+	plain, plainWeights := step(Options{}, batch, 1)
+	alone, aloneWeights := step(Options{Mixup: true}, batch, 1)
+	if !near(alone.Loss, plain.Loss) || alone.Correct != plain.Correct {
+		t.Errorf("with a share of 1: %+v, without mixup: %+v", alone, plain)
+	}
+	mixed, mixedWeights := step(Options{Mixup: true}, batch, share)
+	own := supernet.Batch{Images: make([]float32, len(batch.Images)), Labels: batch.Labels, Valid: size}
+	other := supernet.Batch{Images: own.Images, Labels: make([]int32, size), Valid: size}
+	pixels := len(batch.Images) / size
+	for i := range batch.Images {
+		own.Images[i] = share*batch.Images[i] + (1-share)*batch.Images[(i+pixels)%len(batch.Images)]
+	}
+	for i := range batch.Labels {
+		other.Labels[i] = batch.Labels[(i+1)%size]
+	}
+	byOwn, ownWeights := step(Options{}, own, 1)
+	byOther, otherWeights := step(Options{}, other, 1)
+	if want := share*byOwn.Loss + (1-share)*byOther.Loss; !near(mixed.Loss, want) || mixed.Correct != byOwn.Correct {
+		t.Errorf("mixed: %+v, want a loss of %g and %d correct", mixed, want, byOwn.Correct)
+	}
+	// A first step moves weights by the gradient, which is linear in the labels.
+	moved := false
+	for i := range mixedWeights {
+		for k := range mixedWeights[i].Params {
+			for j, got := range mixedWeights[i].Params[k] {
+				want := share*float64(ownWeights[i].Params[k][j]) + (1-share)*float64(otherWeights[i].Params[k][j])
+				if math.Abs(float64(got)-want) > 1e-4 {
+					t.Fatalf("layer %d, parameter %d: value %d is %g, want %g", i, k, j, got, want)
+				}
+				if math.Abs(float64(aloneWeights[i].Params[k][j])-float64(plainWeights[i].Params[k][j])) > 1e-4 {
+					t.Fatalf("layer %d, parameter %d: value %d differs with a share of 1", i, k, j)
+				}
+				moved = moved || math.Abs(float64(got-plainWeights[i].Params[k][j])) > 1e-3
+			}
+		}
+	}
+	if !moved {
+		t.Error("mixing changes no weight")
+	}
+	trainer, err := NewTrainer(b.Backend, a, Options{Batch: size, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Finalize()
+	if _, err := trainer.StepMixed(batch, 0.1, 0.5); err == nil {
+		t.Error("images were mixed without mixup")
+	}
 }
 
 // Layers start from the weights that they are given; those that are given none are drawn as ever.
