@@ -147,6 +147,12 @@ func (t *training) restore() error {
 	return nil
 }
 
+// NotSaved is an error of writing a checkpoint, on a full disk for example. What was saved before is whole.
+type NotSaved struct{ Err error }
+
+func (e NotSaved) Error() string { return e.Err.Error() }
+func (e NotSaved) Unwrap() error { return e.Err }
+
 func (t *training) save() error {
 	if t.options.Checkpoint == "" {
 		return nil
@@ -159,7 +165,10 @@ func (t *training) save() error {
 	if t.options.Lowerings != nil {
 		c.Lowerings = t.options.Lowerings.Choices()
 	}
-	return c.Write(t.options.Checkpoint)
+	if err := c.Write(t.options.Checkpoint); err != nil {
+		return NotSaved{err}
+	}
+	return nil
 }
 
 func (t *training) batchOptions() dataset.BatchOptions {
