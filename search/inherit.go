@@ -15,7 +15,7 @@ import (
 
 // Inherit takes the weights of a's layers out of a search's checkpoint; s is the space that was searched, and that a comes out of.
 // Batch norm, which has no scale and offset in a super network, gets those of [op.TrainingParameters]. Layers that the search has not
-// trained, and a classifier of another number of classes, have no weights. Errors are bad input.
+// trained, and a classifier of another shape, have no weights. Errors are bad input.
 //
 // An architecture does not say which of a block's layers were skipped. The layers that are left take the places that the checkpoint's
 // architecture parameters find most probable, which are those that they were derived from.
@@ -73,11 +73,16 @@ func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]str
 	}
 	at = at.WithClasses(a.Classes)
 	ops := a.Ops()
-	if ops[0] != at.StemOp() || ops[1] != at.FirstOp() {
-		return nil, fmt.Errorf("it begins with %s and %s, not with %s and %s", ops[0].Key(), ops[1].Key(), at.StemOp().Key(), at.FirstOp().Key())
+	places := []string{supernet.StemPlace}
+	if s.HasFirst() {
+		places = append(places, supernet.FirstPlace)
 	}
-	places := []string{supernet.StemPlace, supernet.FirstPlace}
-	ops = ops[2:]
+	for i, want := range at.EntryOps() {
+		if ops[i] != want {
+			return nil, fmt.Errorf("layer %d is %s, not %s", i, ops[i].Key(), want.Key())
+		}
+	}
+	ops = ops[len(places):]
 	for i := range a.Path {
 		to := len(s.Blocks)
 		if i+1 < len(a.Path) {
@@ -88,15 +93,21 @@ func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]str
 			return nil, fmt.Errorf("no connection leads from block %d to %d", a.Path[i], to)
 		}
 		connection := at.Incoming(to)[found]
+		if to == len(s.Blocks) {
+			end := at.EndOps(connection)
+			if !slices.Equal(ops, end) {
+				return nil, fmt.Errorf("it does not end with %s", end[len(end)-1].Key())
+			}
+			if len(end) > 1 {
+				places = append(places, supernet.FinalPlace(connection))
+			}
+			break
+		}
 		candidate := slices.Index(at.HeadOps(connection), ops[0])
 		if candidate < 0 {
 			return nil, fmt.Errorf("%s is no candidate between blocks %d and %d", ops[0].Key(), a.Path[i], to)
 		}
 		ops = ops[1:]
-		if to == len(s.Blocks) {
-			places = append(places, supernet.FinalPlace(connection))
-			break
-		}
 		places = append(places, supernet.HeadPlace(connection, s.HeadCandidates[candidate]))
 		var kept []int // candidates of the stacked layers that are there
 		for _, l := range a.Layers[len(places):] {
@@ -117,9 +128,6 @@ func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]str
 			places = append(places, supernet.StackPlace(to, layer, s.StackCandidates[kept[k]]))
 		}
 		ops = ops[len(kept):]
-	}
-	if len(ops) != 1 || ops[0] != at.ClassifierOp() {
-		return nil, fmt.Errorf("it does not end with %s", at.ClassifierOp().Key())
 	}
 	return append(places, supernet.ClassifierPlace), nil
 }

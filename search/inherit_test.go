@@ -243,12 +243,12 @@ func TestInheritTakesWhatThereIs(t *testing.T) {
 	}{
 		"another space":  {func(a *space.Architecture) { a.Space = "other" }, `comes out of space "other"`},
 		"by hand":        {func(a *space.Architecture) { *a = *space.MobileNetV2(0.5, 32, 4) }, `comes out of space ""`},
-		"another stem":   {func(a *space.Architecture) { a.Layers[0].Op.Kernel = 5 }, "it begins with stem_k5"},
+		"another stem":   {func(a *space.Architecture) { a.Layers[0].Op.Kernel = 5 }, "layer 0 is stem_k5"},
 		"another head":   {func(a *space.Architecture) { a.Layers[2].Op.Kernel = 5 }, "is no candidate between blocks"},
 		"another layer":  {func(a *space.Architecture) { a.Layers[len(a.Layers)-3].Op.Kernel = 5 }, "is no candidate of block 2"},
-		"another end":    {func(a *space.Architecture) { a.Layers[len(a.Layers)-2].Op.Out = 13 }, "is no candidate between blocks"},
+		"another end":    {func(a *space.Architecture) { a.Layers[len(a.Layers)-2].Op.Out = 13 }, "does not end with"},
 		"another last":   {func(a *space.Architecture) { a.Layers[len(a.Layers)-1].Op.In = 13 }, "does not end with"},
-		"other channels": {func(a *space.Architecture) { *a = *a.WithChannels(3) }, "it begins with"},
+		"other channels": {func(a *space.Architecture) { *a = *a.WithChannels(3) }, "layer 0 is"},
 		"no such way":    {func(a *space.Architecture) { a.Path = []int{0} }, "no connection leads from block 0 to 3"},
 		"a layer too many": {func(a *space.Architecture) {
 			a.Layers = slices.Insert(a.Layers, len(a.Layers)-2, a.Layers[len(a.Layers)-3])
@@ -263,5 +263,25 @@ func TestInheritTakesWhatThereIs(t *testing.T) {
 	}
 	if _, err := Inherit(a, s, &Checkpoint{State: State{Parameters: &space.Parameters{Space: "heir"}}}); exit.Code(err) != exit.CodeBadInput {
 		t.Errorf("parameters of another space: %v", err)
+	}
+}
+
+// The published space of basic blocks has no first layer, and its networks end without the final convolution of the super network.
+func TestInheritWithoutFirstAndFinal(t *testing.T) {
+	s, err := space.Load("res")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.NewParameters()
+	a, err := derive.Plain(s, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	places, err := placesOf(a, s, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(places) != len(a.Layers) || places[0] != supernet.StemPlace || !strings.HasPrefix(places[1], "block") || !strings.HasPrefix(places[len(places)-2], "block") || places[len(places)-1] != supernet.ClassifierPlace {
+		t.Errorf("places %v of %d layers", places, len(a.Layers))
 	}
 }
