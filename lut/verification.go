@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"densenas/internal/binomial"
 	"densenas/supernet/space"
 )
 
@@ -57,12 +58,8 @@ type Accuracy struct {
 	Spearman    float64    `json:"spearman"`
 }
 
-// Proportion is a share of networks with its 95 % binomial interval (Wilson).
-type Proportion struct {
-	Share float64 `json:"share"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
-}
+// Proportion is a share of networks with its interval.
+type Proportion = binomial.Proportion
 
 // Bounds of a verification.
 const (
@@ -181,18 +178,9 @@ func NewAccuracy(predicted, measured []float64) Accuracy {
 	}
 	slices.Sort(errs)
 	a.MedianError, a.WorstError = (errs[(n-1)/2]+errs[n/2])/2, errs[n-1]
-	a.Within5, a.Within10 = newProportion(within5, n), newProportion(within10, n)
+	a.Within5, a.Within10 = binomial.Of(within5, n), binomial.Of(within10, n)
 	a.Tau, a.Spearman = KendallTau(predicted, measured), Spearman(predicted, measured)
 	return a
-}
-
-// newProportion gives k of n with Wilson's score interval at 95 %.
-func newProportion(k, n int) Proportion {
-	const z = 1.959963984540054
-	p, m := float64(k)/float64(n), float64(n)
-	centre := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return Proportion{Share: p, Low: min(p, max(0, centre-half)), High: max(p, min(1, centre+half))}
 }
 
 // KendallTau is tau-b, the share of pairs in the same order less those in the opposite one, corrected for ties; 0 where one

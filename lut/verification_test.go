@@ -34,20 +34,6 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
-// Wilson's interval of 95 of 100, as tables of it give it.
-func TestProportion(t *testing.T) {
-	p := newProportion(95, 100)
-	if math.Abs(p.Low-0.8882) > 1e-4 || math.Abs(p.High-0.9785) > 1e-4 {
-		t.Errorf("%+v", p)
-	}
-	for _, k := range []int{0, 7} {
-		p := newProportion(k, 7)
-		if p.Low < 0 || p.High > 1 || p.Low >= p.High || p.Share < p.Low || p.Share > p.High {
-			t.Errorf("%d of 7: %+v", k, p)
-		}
-	}
-}
-
 func TestRankCorrelations(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	x, y := make([]float64, 50), make([]float64, 50)

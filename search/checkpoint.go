@@ -21,18 +21,20 @@ const (
 
 // Identity names everything that a checkpoint is only good for. Fields are opaque texts; two runs match where all are equal.
 type Identity struct {
-	Space   string `json:"space"`   // fingerprint of the space as trained
-	Table   string `json:"table"`   // identities of the lookup tables
-	Data    string `json:"data"`    // identity of the data set
-	Config  string `json:"config"`  // of the configuration
-	Runtime string `json:"runtime"` // name and version of the runtime
+	Space string `json:"space"` // fingerprint of the space as trained
+	// Architecture is the digest of the network that is trained, where it is one.
+	Architecture string `json:"architecture,omitempty"`
+	Table        string `json:"table"`   // identities of the lookup tables
+	Data         string `json:"data"`    // identity of the data set
+	Config       string `json:"config"`  // of the configuration
+	Runtime      string `json:"runtime"` // name and version of the runtime
 }
 
 // differences lists the fields in which two identities differ.
 func (a Identity) differences(b Identity) []string {
 	var out []string
 	for _, f := range []struct{ name, a, b string }{
-		{"space", a.Space, b.Space}, {"table", a.Table, b.Table}, {"data", a.Data, b.Data},
+		{"space", a.Space, b.Space}, {"architecture", a.Architecture, b.Architecture}, {"table", a.Table, b.Table}, {"data", a.Data, b.Data},
 		{"configuration", a.Config, b.Config}, {"runtime", a.Runtime, b.Runtime},
 	} {
 		if f.a != f.b {
@@ -102,52 +104,91 @@ func (c *Checkpoint) Write(path string) error {
 		}
 		*p.to = text
 	}
-	text, err := json.Marshal(s)
+	return writeState(path, checkpointKind, checkpointVersion, s, c.Tensors)
+}
+
+// writeState writes a state, which becomes JSON in the metadata, and tensors, atomically.
+func writeState(path, kind string, version int, state any, tensors []supernet.NamedTensor) error {
+	text, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	f := safetensors.File{Metadata: map[string]string{
-		"kind": checkpointKind, "schema_version": strconv.Itoa(checkpointVersion), "state": string(text),
-	}}
-	for _, t := range c.Tensors {
+	f := safetensors.File{Metadata: map[string]string{"kind": kind, "schema_version": strconv.Itoa(version), "state": string(text)}}
+	for _, t := range tensors {
 		f.Tensors = append(f.Tensors, safetensors.Tensor(t))
 	}
 	return safetensors.Write(path, f)
 }
 
+// readState reads what writeState wrote, but for the tensors.
+func readState(path string, f safetensors.File, kind string, version int, state any) error {
+	written, _ := strconv.Atoi(f.Metadata["schema_version"])
+	header := files.Header{Kind: f.Metadata["kind"], SchemaVersion: written}
+	if err := header.Check(path, kind, version); err != nil {
+		return err
+	}
+	return files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), state)
+}
+
+// tensorsOf are the tensors of a file.
+func tensorsOf(f safetensors.File) []supernet.NamedTensor {
+	var out []supernet.NamedTensor
+	for _, t := range f.Tensors {
+		out = append(out, supernet.NamedTensor(t))
+	}
+	return out
+}
+
+// The ways out where a checkpoint is of no use.
+const (
+	searchAnew = "start a new run in another folder"
+	trainAnew  = "remove it to train from the start, or name another -o"
+)
+
+// checkSame refuses a checkpoint of another run than want, saying what differs.
+func (a Identity) checkSame(path string, want Identity, way string) error {
+	if d := a.differences(want); len(d) > 0 {
+		return exit.BadInput("%s: the checkpoint is of another run: it differs in %s; %s", path, strings.Join(d, ", "), way)
+	}
+	return nil
+}
+
 // ReadCheckpoint reads a checkpoint and refuses one of another run than want, saying what differs. Whether its parameters
 // and tensors fit the space is for [Search.Resume] and [supernet.Network.SetState] to say.
 func ReadCheckpoint(path string, want Identity) (*Checkpoint, error) {
+	c, err := ReadAnyCheckpoint(path)
+	if err == nil {
+		err = c.Identity.checkSame(path, want, searchAnew)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// ReadAnyCheckpoint reads the checkpoint of any run.
+func ReadAnyCheckpoint(path string) (*Checkpoint, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	return parseCheckpoint(path, f, want)
+	return parseCheckpoint(path, f)
 }
 
-func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoint, error) {
-	version, _ := strconv.Atoi(f.Metadata["schema_version"])
-	header := files.Header{Kind: f.Metadata["kind"], SchemaVersion: version}
-	if err := header.Check(path, checkpointKind, checkpointVersion); err != nil {
-		return nil, err
-	}
-	if version < checkpointVersion {
-		return nil, exit.BadInput("%s: has schema version %d, this densenas reads %d: version 2 has a factor for every objective; start a new run in another folder, or continue with the densenas that wrote it",
-			path, version, checkpointVersion)
+func parseCheckpoint(path string, f safetensors.File) (*Checkpoint, error) {
+	if f.Metadata["kind"] == checkpointKind && f.Metadata["schema_version"] == "1" {
+		return nil, exit.BadInput("%s: has schema version 1, this densenas reads %d: version 2 has a factor for every objective; %s, or continue with the densenas that wrote it",
+			path, checkpointVersion, searchAnew)
 	}
 	var s checkpointState
-	err := files.DecodeJSON(path+" (state)", []byte(f.Metadata["state"]), &s)
-	if err != nil {
+	if err := readState(path, f, checkpointKind, checkpointVersion, &s); err != nil {
 		return nil, err
-	}
-	if d := s.Identity.differences(want); len(d) > 0 {
-		return nil, exit.BadInput("%s: the checkpoint is of another run: it differs in %s; start a new run in another folder", path, strings.Join(d, ", "))
 	}
 	random, err := hex.DecodeString(s.Random)
 	if err != nil {
-		return nil, exit.BadInput("%s: random: %w; start a new run in another folder", path, err)
+		return nil, exit.BadInput("%s: random: %w; %s", path, err, searchAnew)
 	}
-	c := &Checkpoint{Identity: s.Identity, Lowerings: s.Lowerings, State: State{
+	c := &Checkpoint{Identity: s.Identity, Lowerings: s.Lowerings, Tensors: tensorsOf(f), State: State{
 		Adam: &Adam{Steps: s.AdamSteps}, Factors: s.Factors, Epoch: s.Epoch, Pass: s.Pass, Step: s.Step, Random: random, Running: s.Running,
 	}}
 	for _, p := range []struct {
@@ -163,15 +204,12 @@ func parseCheckpoint(path string, f safetensors.File, want Identity) (*Checkpoin
 		}
 	}
 	if s.Epoch < 0 || s.Pass < 0 || s.Pass > 1 || s.Step < 0 || s.AdamSteps < 0 {
-		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; start a new run in another folder", path, s.Epoch, s.Pass, s.Step)
+		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; %s", path, s.Epoch, s.Pass, s.Step, searchAnew)
 	}
 	for i, factor := range s.Factors {
 		if factor < 0 {
-			return nil, exit.BadInput("%s: factor %d is %g, allowed is from 0; start a new run in another folder", path, i, factor)
+			return nil, exit.BadInput("%s: factor %d is %g, allowed is from 0; %s", path, i, factor, searchAnew)
 		}
-	}
-	for _, t := range f.Tensors {
-		c.Tensors = append(c.Tensors, supernet.NamedTensor(t))
 	}
 	return c, nil
 }

@@ -80,35 +80,35 @@ func New(b compute.Backend, s *space.Space, o Options) (*Network, error) {
 	}
 	n := &Network{
 		space: s, options: o, activations: activations,
-		stem:       &weights{name: "stem", op: s.StemOp()},
-		classifier: &weights{name: "classifier", op: s.ClassifierOp()},
+		stem:       &weights{name: StemPlace, op: s.StemOp()},
+		classifier: &weights{name: ClassifierPlace, op: s.ClassifierOp()},
 	}
 	if s.HasFirst() {
-		n.first = &weights{name: "first", op: s.FirstOp()}
+		n.first = &weights{name: FirstPlace, op: s.FirstOp()}
 	}
 	for _, b := range append([]compute.Backend{b}, o.Clients...) {
 		n.devices = append(n.devices, device{backend: b, dtype: activations, zeros: map[string]*tensors.Tensor{}})
 	}
 	n.executables = newExecutables(n.program, func(key Executable) compute.Backend { return n.devices[n.client(key.Op)].backend })
-	place := func(prefix string, ops []space.Op, candidates []space.Candidate) []*weights {
+	place := func(ops []space.Op, name func(candidate int) string) []*weights {
 		ws := make([]*weights, len(ops))
 		for i, o := range ops {
-			ws[i] = &weights{name: prefix + "/" + candidates[i].String(), op: o}
+			ws[i] = &weights{name: name(i), op: o}
 		}
 		return ws
 	}
 	for j := 1; j < len(s.Blocks); j++ {
 		var head, stack [][]*weights
 		for _, c := range s.Incoming(j) {
-			head = append(head, place(fmt.Sprintf("block%d/connection%d", j, c.Incoming), s.HeadOps(c), s.HeadCandidates))
+			head = append(head, place(s.HeadOps(c), func(i int) string { return HeadPlace(c, s.HeadCandidates[i]) }))
 		}
 		for l := range s.Blocks[j].Layers {
-			stack = append(stack, place(fmt.Sprintf("block%d/layer%d", j, l), s.StackOps(j), s.StackCandidates))
+			stack = append(stack, place(s.StackOps(j), func(i int) string { return StackPlace(j, l, s.StackCandidates[i]) }))
 		}
 		n.head, n.stack = append(n.head, head), append(n.stack, stack)
 	}
 	for _, c := range s.Incoming(len(s.Blocks)) {
-		n.final = append(n.final, &weights{name: fmt.Sprintf("final/connection%d", c.Incoming), op: s.FinalOp(c)})
+		n.final = append(n.final, &weights{name: FinalPlace(c), op: s.FinalOp(c)})
 	}
 	n.assign()
 	return n, nil

@@ -157,7 +157,7 @@ func (o *exportOptions) overImages(ctx context.Context, trained *weights.Trained
 	spec := cmp.Or(o.Data, runData)
 	why := "no images are named: give --data"
 	if spec != "" {
-		data, err := openTestImages(ctx, spec, trained, stderr)
+		data, err := openTestImages(ctx, spec, trained, true, stderr)
 		switch {
 		case err == nil:
 			defer data.Close()
@@ -183,9 +183,9 @@ func (o *exportOptions) overImages(ctx context.Context, trained *weights.Trained
 }
 
 // openTestImages opens data that must be of the kind that the network was trained on.
-func openTestImages(ctx context.Context, spec string, trained *weights.Trained, stderr io.Writer) (*dataset.Dataset, error) {
+func openTestImages(ctx context.Context, spec string, trained *weights.Trained, skipCorrupt bool, stderr io.Writer) (*dataset.Dataset, error) {
 	a := trained.Architecture
-	data, err := openImages(ctx, spec, dataset.Options{Resolution: a.Resolution, Channels: a.Channels, Seed: 1, SkipCorrupt: true}, stderr)
+	data, err := openImages(ctx, spec, dataset.Options{Resolution: a.Resolution, Channels: a.Channels, Seed: 1, SkipCorrupt: skipCorrupt}, stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +195,9 @@ func openTestImages(ctx context.Context, spec string, trained *weights.Trained, 
 			spec, len(classes), a.Classes, trained.Preprocessing.Classes[0])
 	}
 	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
+	if here, there := data.Preprocessing(), trained.Preprocessing; here.View != there.View || here.CentreShare != there.CentreShare {
+		fmt.Fprintf(stderr, "the network was trained on %s, share %g of the shorter side; of these images it sees %s, share %g\n", there.View, there.CentreShare, here.View, here.CentreShare)
+	}
 	return data, nil
 }
 

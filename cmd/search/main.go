@@ -9,7 +9,9 @@
 //	search range    says how fast and how slow the networks of a space can be
 //	search random   draws architectures of a latency, all equally likely
 //	search reference writes a network made by hand as an architecture
+//	search split    chooses classes and held-out images of a data set
 //	search train    trains an architecture from scratch and tests it
+//	search eval     tests a trained network on images
 //	search export   writes a trained network as ONNX
 //	search bench    times the steps of a super network
 //
@@ -37,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newTrainCommand(), newExportCommand(), newBenchCommand(),
+			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newSplitCommand(), newTrainCommand(), newEvalCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }

@@ -63,7 +63,7 @@ func (o *settings) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.LUTDType, "lut-dtype", "f32", "type of numbers that the table was measured with: f32, bf16 or f16")
 	f.StringVar(&o.LUTCaches, "lut-caches", lut.Warm, "state of the caches that the table was measured with: warm or cold")
 	f.StringVar(&o.Data, "data", "", "images: mnist, a folder or zip of images by class, or CIFAR-10's binary batches")
-	f.StringVar(&o.Augmentation, "augmentation", "", "none, shift, crop-flip or resized-crop-flip (default: chosen by the data)")
+	f.StringVar(&o.Augmentation, "augmentation", "", dataset.AugmentationUsage)
 	f.IntVar(&o.Limit, "limit", 0, "use at most so many training images")
 	f.BoolVar(&o.SkipCorrupt, "skip-corrupt", false, "leave images out that cannot be decoded, and count them")
 	f.IntVar(&o.Resolution, "resolution", 0, "resolution of the images in training (default: the space's)")

@@ -204,9 +204,12 @@ func (s *session) identity() search.Identity {
 	}
 	return search.Identity{
 		Space: s.trained.Fingerprint(), Table: strings.Join(tables, " "), Data: s.data.Identity(), Config: config,
-		Runtime: s.backend.Name + " " + s.backend.Version + " " + s.backend.Plugin,
+		Runtime: runtimeOf(s.backend),
 	}
 }
+
+// runtimeOf names a runtime with its version.
+func runtimeOf(b backends.Backend) string { return b.Name + " " + b.Version + " " + b.Plugin }
 
 func checkpointPath(folder string) string {
 	return filepath.Join(folder, rundir.CheckpointsFolder, "latest.safetensors")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,8 +12,11 @@ import (
 	"testing"
 
 	"densenas/internal/exit"
+	"densenas/search"
 	"densenas/search/rundir"
 	"densenas/search/weights"
+	"densenas/supernet"
+	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
@@ -27,8 +31,9 @@ func TestTrainWhatARunDerived(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
 		t.Fatalf("%s: %v", stdout, err)
 	}
+	missing(t, filepath.Join(filepath.Dir(path), "w.checkpoint.safetensors"))
 	// 5 of the 24 images of a class are for the test, which is no multiple of the batch.
-	if result.TestImages != 15 || result.TestAccuracy < 0.9 || result.TrainAccuracy < 0.9 || !(result.TestLoss < 0.5) {
+	if result.TestImages != 15 || result.TestAccuracy < 0.9 || result.TrainAccuracy < 0.9 || !(result.TestLoss < 0.5) || !(result.TestLow > 0.6 && result.TestLow < result.TestAccuracy && result.TestHigh <= 1) {
 		t.Errorf("trained on three colours: %+v", result)
 	}
 	if again, _ := succeed(t, args...); again != stdout {
@@ -79,7 +84,11 @@ func TestTrainRefuses(t *testing.T) {
 		{[]string{"--data", f.data + ".none"}, []string{f.data + ".none"}},
 		{[]string{"--batch", "1000"}, []string{"57 training images are fewer than a batch of 1000"}},
 		{[]string{"--batch", "0"}, []string{"--batch is 0"}},
-		{[]string{"--epochs", "0"}, []string{"--epochs is 0"}},
+		{[]string{"--epochs", "0"}, []string{"--epochs is 0", "--inherit"}},
+		{[]string{"--epochs", "-1"}, []string{"--epochs is -1"}},
+		{[]string{"--mixup", "1.5"}, []string{"--mixup is 1.5"}},
+		{[]string{"--mixup", "NaN"}, []string{"--mixup is NaN"}},
+		{[]string{"--inherit", f.data}, []string{f.data + " is not a run folder"}},
 		{[]string{"--rate", "0"}, []string{"--rate is 0"}},
 		{[]string{"--rate", "NaN"}, []string{"--rate is NaN"}},
 		{[]string{"--weight-decay", "2"}, []string{"--weight-decay is 2"}},
@@ -106,20 +115,134 @@ func TestTrainRefuses(t *testing.T) {
 	}
 }
 
+// stopAt runs the program and interrupts it when it says a word on standard error.
+func stopAt(args []string, word string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	return run(ctx, args, io.Discard, writerFunc(func(p []byte) (int, error) {
+		if strings.Contains(string(p), word) {
+			cancel()
+		}
+		return len(p), nil
+	}))
+}
+
 func TestInterruptedTraining(t *testing.T) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
 	succeed(t, f.args(folder, "--epochs", "1", "--architecture-epoch", "0")...)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	err := run(ctx, []string{"train", "--arch", filepath.Join(folder, rundir.ArchitectureFile), "--data", f.data, "--batch", "8", "--backend", "go"}, io.Discard,
-		writerFunc(func(p []byte) (int, error) {
-			if strings.Contains(string(p), "backend: ") {
-				cancel()
-			}
-			return len(p), nil
-		}))
-	if exit.Code(err) != exit.CodeInterrupted || err.Error() != "interrupted" {
+	args := []string{"train", "--arch", filepath.Join(folder, rundir.ArchitectureFile), "--data", f.data, "--epochs", "4", "--batch", "8", "--backend", "go", "--mixup", "0.2", "--skip-corrupt"}
+	err := stopAt(args, "backend: ")
+	if exit.Code(err) != exit.CodeInterrupted || err.Error() != "interrupted; nothing is saved without -o FILE" {
 		t.Errorf("code %d, %v", exit.Code(err), err)
 	}
+	into := func(path string) []string { return append(args[:len(args):len(args)], "-o", path) }
+	whole, path := filepath.Join(t.TempDir(), "w.safetensors"), filepath.Join(t.TempDir(), "w.safetensors")
+	succeed(t, into(whole)...)
+
+	err = stopAt(into(path), "data: ")
+	if exit.Code(err) != exit.CodeInterrupted || !strings.Contains(err.Error(), "before the first step: nothing was saved; start again with the same command") {
+		// Or later, where the backend is quick to open.
+		if !strings.Contains(err.Error(), "continue with: ") {
+			t.Errorf("code %d, %v", exit.Code(err), err)
+		}
+	}
+	err = stopAt(into(path), "backend: ")
+	_, line, ok := strings.Cut(err.Error(), "interrupted; continue with: search ")
+	if exit.Code(err) != exit.CodeInterrupted || !ok {
+		t.Fatalf("code %d, %v", exit.Code(err), err)
+	}
+	missing(t, path)
+	checkpoint := filepath.Join(filepath.Dir(path), "w.checkpoint.safetensors")
+	before := read(t, checkpoint)
+	again := strings.Fields(line)
+	refused(t, append(again, "--rate", "0.2"), checkpoint, "differs in configuration (", "remove it to train from the start")
+	refused(t, append(again, "--limit", "40"), checkpoint, "differs in configuration (")
+	if read(t, checkpoint) != before {
+		t.Error("a refused training changed the checkpoint")
+	}
+	_, stderr := succeed(t, again...)
+	if !strings.Contains(stderr, "continuing from "+checkpoint) {
+		t.Errorf("standard error is %q", stderr)
+	}
+	if read(t, path) != read(t, whole) {
+		t.Error("the weights are not those of a training that was not interrupted")
+	}
+	missing(t, checkpoint)
+}
+
+func TestTrainInherits(t *testing.T) {
+	f := smallFiles(t)
+	folder, path := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "w.safetensors")
+	succeed(t, f.args(folder, "--epochs", "12", "--architecture-epoch", "10")...)
+	arch := filepath.Join(folder, rundir.ArchitectureFile)
+	train := func(more ...string) (trainResult, string) {
+		t.Helper()
+		stdout, stderr := succeed(t, append([]string{"train", "--arch", arch, "--data", f.data, "--batch", "8", "--backend", "go", "--format", "json", "--inherit", folder, "-o", path}, more...)...)
+		var result trainResult
+		if err := json.Unmarshal([]byte(stdout), &result); err != nil {
+			t.Fatal(err)
+		}
+		return result, stderr
+	}
+	// As they are, the weights of the super network answer better than by chance, which is a third.
+	result, stderr := train("--epochs", "0")
+	if result.TestLow <= 1.0/3 || result.TestImages != 15 {
+		t.Errorf("inherited, not trained: %+v", result)
+	}
+	inherited, err := weights.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, l := range inherited.Architecture.Layers {
+		if l.Op.Kind != space.Skip {
+			n++
+		}
+	}
+	if want := fmt.Sprintf("%d of %d layers begin with the weights of %s after 12 of 12 epochs", n, n, folder); !strings.Contains(stderr, want) {
+		t.Errorf("standard error is %q, want %q", stderr, want)
+	}
+	c, err := search.ReadAnyCheckpoint(checkpointPath(folder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Every tensor is one of the super network's, of the name that it has there, but for scales and offsets, which that has not.
+	for i, o := range inherited.Architecture.Ops() {
+		for k, p := range op.TrainingParameters(o, true) {
+			got := inherited.Layers[i].Params[k]
+			same := func(t supernet.NamedTensor) bool {
+				return strings.HasSuffix(t.Name, "/"+p.Name) && slices.Equal(t.Data, got) && (o.Kind != space.MBConv || i == 1 || strings.Contains(t.Name, fmt.Sprintf("mbconv_k%d_t%d", o.Kernel, o.Expansion)))
+			}
+			switch normed := strings.HasSuffix(p.Name, ".scale") || strings.HasSuffix(p.Name, ".offset"); {
+			case normed && slices.ContainsFunc(got, func(v float32) bool { return float64(v) != p.Value }):
+				t.Errorf("layer %d: %s is not %g", i, p.Name, p.Value)
+			case !normed && !slices.ContainsFunc(c.Tensors, same):
+				t.Errorf("layer %d: %s is none of the super network's", i, p.Name)
+			}
+		}
+	}
+	// A short training from there is ahead of one from scratch.
+	short, _ := train("--epochs", "1", "--augmentation", "none")
+	stdout, _ := succeed(t, "train", "--arch", arch, "--data", f.data, "--batch", "8", "--backend", "go", "--format", "json", "--epochs", "1", "--augmentation", "none")
+	var scratch trainResult
+	if err := json.Unmarshal([]byte(stdout), &scratch); err != nil {
+		t.Fatal(err)
+	}
+	if short.TrainLoss >= scratch.TrainLoss {
+		t.Errorf("in the first epoch the loss is %g from inherited weights, %g from drawn ones", short.TrainLoss, scratch.TrainLoss)
+	}
+
+	// What is trained from one run is not continued from another.
+	err = stopAt([]string{"train", "--arch", arch, "--data", f.data, "--batch", "8", "--backend", "go", "--inherit", folder, "-o", path}, "backend: ")
+	if exit.Code(err) != exit.CodeInterrupted {
+		t.Fatal(err)
+	}
+	refused(t, []string{"train", "--arch", arch, "--data", f.data, "--batch", "8", "--backend", "go", "-o", path}, "w.checkpoint.safetensors", `Inherited:`)
+	other := filepath.Join(t.TempDir(), "other.arch.json")
+	succeed(t, "reference", "mobilenetv2", "--width", "0.5", "--resolution", "32", "--classes", "3", "-o", other)
+	refused(t, []string{"train", "--arch", other, "--data", f.data, "--batch", "8", "--backend", "go", "--inherit", folder}, "--inherit "+folder, `comes out of space ""`)
+	text := read(t, f.space)
+	write(t, f.space, strings.Replace(text, "width: 16", "width: 12", 1))
+	refused(t, []string{"train", "--arch", arch, "--data", f.data, "--batch", "8", "--backend", "go", "--inherit", folder}, "has changed since that run")
 }

@@ -6,10 +6,11 @@ import (
 )
 
 // view is the box of an image that becomes the image of a batch: from (x0, y0) to (x1, y1) in pixels of the image, where
-// what lies outside of the image is black; mirrored left to right where flip is set.
+// what lies outside of the image is black; mirrored left to right where flip is set; with its colours varied.
 type view struct {
 	x0, y0, x1, y1 float64
 	flip           bool
+	colour         colour
 }
 
 // geometry chooses views: the one for evaluation, and those for training.
@@ -43,8 +44,10 @@ func chooseGeometry(o Options, digits, gray bool, side int) geometry {
 		g.flip = true
 	case digits:
 		g.augmentation = Shift
-	case g.large:
+	case g.large && gray:
 		g.augmentation = ResizedCropFlip
+	case g.large:
+		g.augmentation = ResizedCropFlipColour
 	default:
 		g.augmentation = CropFlip
 	}
@@ -78,9 +81,12 @@ func (g geometry) training(r *rand.Rand, height, width int) view {
 		pixel := (v.x1 - v.x0) / float64(g.resolution)
 		v = v.moved(float64(r.IntN(2*padding+1)-padding)*pixel, float64(r.IntN(2*padding+1)-padding)*pixel)
 		v.flip = g.flip && r.IntN(2) == 1
-	case ResizedCropFlip:
+	case ResizedCropFlip, ResizedCropFlipColour:
 		v = randomBox(r, float64(height), float64(width), v)
 		v.flip = g.flip && r.IntN(2) == 1
+		if g.augmentation == ResizedCropFlipColour {
+			v.colour = randomColour(r)
+		}
 	}
 	return v
 }

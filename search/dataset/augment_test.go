@@ -44,7 +44,8 @@ func TestChooseAugmentation(t *testing.T) {
 		"small":          {Options{Resolution: 32}, false, false, 32, CropFlip, true},
 		"small gray":     {Options{Resolution: 32}, false, true, 32, CropFlip, false},
 		"small enlarged": {Options{Resolution: 64}, false, false, 32, CropFlip, true},
-		"photographs":    {Options{Resolution: 64}, false, false, 300, ResizedCropFlip, true},
+		"photographs":    {Options{Resolution: 64}, false, false, 300, ResizedCropFlipColour, true},
+		"gray ones":      {Options{Resolution: 64}, false, true, 300, ResizedCropFlip, false},
 		"thumbnails":     {Options{Resolution: 32}, false, false, 300, CropFlip, true},
 		"named":          {Options{Resolution: 32, Augmentation: ResizedCropFlip}, true, true, 28, ResizedCropFlip, true},
 	} {
@@ -60,10 +61,12 @@ func TestTrainingViews(t *testing.T) {
 	small := chooseGeometry(Options{Resolution: 32}, false, false, 32)
 	enlarged := chooseGeometry(Options{Resolution: 64}, false, false, 32)
 	large := chooseGeometry(Options{Resolution: 64}, false, false, 300)
+	plain := chooseGeometry(Options{Resolution: 64, Augmentation: ResizedCropFlip}, false, false, 300)
 	none := chooseGeometry(Options{Resolution: 32, Augmentation: NoAugmentation}, false, false, 32)
 	shifts := map[[2]float64]bool{}
 	flips := 0
 	minShare, maxShare := 1.0, 0.0
+	colours := map[string][2]float64{}
 	for range 2000 {
 		v := digits.training(r, 28, 28)
 		dx, dy := v.x0+2, v.y0+2
@@ -90,6 +93,12 @@ func TestTrainingViews(t *testing.T) {
 			t.Fatalf("large: %+v of share %g and ratio %g", v, share, ratio)
 		}
 		minShare, maxShare = min(minShare, share), max(maxShare, share)
+		for name, value := range map[string]float64{"brightness": v.colour.brightness, "contrast": v.colour.contrast, "saturation": v.colour.saturation} {
+			colours[name] = [2]float64{min(colours[name][0], value), max(colours[name][1], value)}
+		}
+		if v = plain.training(r, 300, 400); v.colour != (colour{}) {
+			t.Fatalf("colours vary unasked: %+v", v)
+		}
 		if v = none.training(r, 32, 32); v != none.evaluation(32, 32) {
 			t.Fatalf("none: %+v", v)
 		}
@@ -99,6 +108,11 @@ func TestTrainingViews(t *testing.T) {
 	}
 	if flips < 900 || flips > 1100 {
 		t.Errorf("%d of 2000 flipped", flips)
+	}
+	for name, limits := range colours {
+		if low, high := limits[0], limits[1]; low < -0.4 || low > -0.39 || high > 0.4 || high < 0.39 {
+			t.Errorf("%s changes by %g to %g", name, low, high)
+		}
 	}
 	if minShare > 0.1 || maxShare < 0.9 {
 		t.Errorf("boxes have %g to %g of the area", minShare, maxShare)

@@ -25,6 +25,7 @@ type collection struct {
 	classes     []string
 	labels      []int32 // of every image
 	train, test []int32 // images, in a stable order
+	held        []int32 // images of train that are held out, where the data say so; nil: drawn by the seed
 	source      source
 	identity    string
 	notes       []string

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
 	"image"
@@ -63,6 +64,26 @@ func TestDecodeFormats(t *testing.T) {
 	p, err := decode(webpOf)
 	if err != nil || p.height != 1 || p.width != 1 || len(p.pixels) != 3 {
 		t.Errorf("webp: %+v, %v", p, err)
+	}
+}
+
+// A jpeg of 16×8 pixels in the four inks of printers, as some of ImageNet's: left red, right cyan. Our own encoder writes none.
+const cmykJPEG = "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwADAgIDAgIDAwMDBAMDBAUIBQUEBAUKBwcGCAwKDAwLCgsLDQ4SEA0OEQ4LCxAWEBETFBUVFQwPFxgWFBgSFBUU/8AAFAgACAAQ" +
+	"BEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAkKAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAOBEMATQBZAEsAAD8AVMVQqippV1VCqhn/2Q=="
+
+func TestDecodeInks(t *testing.T) {
+	data, err := base64.StdEncoding.DecodeString(cmykJPEG)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := decode(data)
+	if err != nil || p.height != 8 || p.width != 16 || p.channels != 3 {
+		t.Fatalf("%d×%d×%d, %v", p.height, p.width, p.channels, err)
+	}
+	for x, want := range map[int][3]uint8{2: {255, 0, 0}, 13: {0, 255, 255}} {
+		if got := [3]uint8(p.pixels[(4*16+x)*3:]); got != want {
+			t.Errorf("pixel %d is %v, want %v", x, got, want)
+		}
 	}
 }
 

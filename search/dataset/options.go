@@ -11,8 +11,8 @@ import (
 type Augmentation string
 
 const (
-	// Auto chooses by the data: Shift for MNIST; ResizedCropFlip where the resolution is at least 64 and most images are
-	// larger; else CropFlip. It does not flip where all images are gray.
+	// Auto chooses by the data: Shift for MNIST; ResizedCropFlipColour where the resolution is at least 64 and most images are
+	// larger; else CropFlip. It neither flips nor varies colours where all images are gray.
 	Auto Augmentation = ""
 	// NoAugmentation hands out training images as evaluation does.
 	NoAugmentation Augmentation = "none"
@@ -24,7 +24,12 @@ const (
 	// ResizedCropFlip takes a random box with 8 % to 100 % of the image's area and an aspect ratio of 3/4 to 4/3, and mirrors
 	// every other one (Szegedy et al., Going Deeper with Convolutions, CVPR 2015, section 6).
 	ResizedCropFlip Augmentation = "resized-crop-flip"
+	// ResizedCropFlipColour does that and varies brightness, contrast and saturation, each by a factor of 0.6 to 1.4.
+	ResizedCropFlipColour Augmentation = "resized-crop-flip-colour"
 )
+
+// AugmentationUsage describes a flag of the augmentation.
+const AugmentationUsage = "none, shift, crop-flip, resized-crop-flip or resized-crop-flip-colour (default: chosen by the data)"
 
 // Options say how data are read. The zero value has the documented defaults.
 type Options struct {
@@ -85,8 +90,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, exit.BadInput("held-out share %g: use a share above 0 and at most 0.9", o.HeldOutShare)
 	case o.Limit < 0:
 		return o, exit.BadInput("limit of %d training images: use 0 (all) or more", o.Limit)
-	case !slices.Contains([]Augmentation{Auto, NoAugmentation, Shift, CropFlip, ResizedCropFlip}, o.Augmentation):
-		return o, exit.BadInput("unknown augmentation %q: use %s, %s, %s or %s", o.Augmentation, NoAugmentation, Shift, CropFlip, ResizedCropFlip)
+	case !slices.Contains([]Augmentation{Auto, NoAugmentation, Shift, CropFlip, ResizedCropFlip, ResizedCropFlipColour}, o.Augmentation):
+		return o, exit.BadInput("unknown augmentation %q: use %s", o.Augmentation, AugmentationUsage)
 	}
 	return o, nil
 }

@@ -14,6 +14,7 @@ const (
 	forOrder
 	forAugmentation
 	forSample
+	forClasses
 )
 
 // streamKey is the key of the stream for one purpose at one place. ChaCha8 makes streams of neighbouring keys independent,

@@ -34,9 +34,12 @@ func (s *renderer) render(dst []float32, r int, p picture, v view, n *normaliser
 	side := float64(r)
 	if v.x1-v.x0 == side && v.y1-v.y0 == side && v.x0 == math.Trunc(v.x0) && v.y0 == math.Trunc(v.y0) {
 		copyView(dst, r, p, int(v.x0), int(v.y0), v.flip, n)
-		return
+	} else {
+		s.resample(dst, r, p, v, n)
 	}
-	s.resample(dst, r, p, v, n)
+	if v.colour != (colour{}) {
+		v.colour.apply(dst, n)
+	}
 }
 
 // copyView draws a view whose pixels are pixels of the image.

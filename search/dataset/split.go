@@ -38,9 +38,57 @@ func shareOf(n int, share float64) int {
 	return max(1, min(n-1, int(math.Round(share*float64(n)))))
 }
 
-// limit chooses n of the images, or all where there are no more: two of every class, which is what a held-out share needs,
-// and the others in proportion to what the classes have. The selection keeps the order of the images.
-func limit(groups [][]int32, n int, seed uint64) ([]int32, error) {
+// trainingClasses groups the training images by class. Two of every class are needed, one of them to hold out.
+func (c *collection) trainingClasses() ([][]int32, error) {
+	groups := byClass(c.train, c.labels, len(c.classes))
+	for class, group := range groups {
+		if len(group) < 2 {
+			return nil, exit.BadInput("data %s: class %s has %d training images; at least 2 are needed, one of them to hold out", c.name, c.classes[class], len(group))
+		}
+	}
+	return groups, nil
+}
+
+// limited are the training images that a limit leaves, which is 0 for all.
+func (c *collection) limited(n int, seed uint64) ([]int32, error) {
+	whole, err := c.trainingClasses()
+	if err != nil {
+		return nil, err
+	}
+	classes, total := len(c.classes), len(c.train)
+	if c.held == nil || n == 0 || n >= total || n < 2*classes {
+		return limit(whole, n, 2, seed)
+	}
+	// Both parts get their share of the limit.
+	share := int(math.Round(float64(n) * float64(len(c.held)) / float64(total)))
+	share = max(classes, n-(total-len(c.held)), min(share, n-classes, len(c.held)))
+	held, err := limit(byClass(c.held, c.labels, classes), share, 1, seed)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := limit(byClass(without(c.train, c.held), c.labels, classes), n-share, 1, seed)
+	if err != nil {
+		return nil, err
+	}
+	all := append(rest, held...)
+	slices.Sort(all)
+	return all, nil
+}
+
+// without are the images that are not among others; both are sorted.
+func without(images, others []int32) []int32 {
+	var out []int32
+	for _, i := range images {
+		if _, found := slices.BinarySearch(others, i); !found {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// limit chooses n of the images, or all where there are no more or n is 0: least of every class, and the others in proportion to what the
+// classes have. The selection keeps the order of the images.
+func limit(groups [][]int32, n, least int, seed uint64) ([]int32, error) {
 	total := 0
 	for _, group := range groups {
 		total += len(group)
@@ -49,21 +97,21 @@ func limit(groups [][]int32, n int, seed uint64) ([]int32, error) {
 		return slices.Sorted(slices.Values(slices.Concat(groups...))), nil
 	}
 	classes := len(groups)
-	if n < 2*classes {
-		return nil, exit.BadInput("limit of %d training images: the data have %d classes, which need at least %d", n, classes, 2*classes)
+	if n < least*classes {
+		return nil, exit.BadInput("limit of %d training images: the data have %d classes, which need at least %d", n, classes, least*classes)
 	}
-	free, rest := n-2*classes, total-2*classes
+	free, rest := n-least*classes, total-least*classes
 	quota := make([]int, classes)
 	order := make([]int, classes)
 	used := 0
 	for c, group := range groups {
-		quota[c] = 2 + free*(len(group)-2)/rest
+		quota[c] = least + free*(len(group)-least)/rest
 		used += quota[c]
 		order[c] = c
 	}
 	// What rounding down left over goes to the largest remainders.
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Compare(free*(len(groups[b])-2)%rest, free*(len(groups[a])-2)%rest)
+		return cmp.Compare(free*(len(groups[b])-least)%rest, free*(len(groups[a])-least)%rest)
 	})
 	for _, c := range order[:n-used] {
 		quota[c]++

@@ -69,7 +69,7 @@ func TestLimit(t *testing.T) {
 	for range 50 {
 		groups, labels := randomGroups(r, 2)
 		n := 2*len(groups) + r.IntN(len(labels))
-		chosen, err := limit(groups, n, 7)
+		chosen, err := limit(groups, n, 2, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestLimit(t *testing.T) {
 			}
 		}
 	}
-	_, err := limit([][]int32{{0, 1, 2}, {3, 4, 5}}, 3, 7)
+	_, err := limit([][]int32{{0, 1, 2}, {3, 4, 5}}, 3, 2, 7)
 	wantBadInput(t, err, "limit of 3", "at least 4")
 }
 

@@ -19,11 +19,11 @@ import (
 func places(s *space.Space) []string {
 	head, final := s.Incoming(2)[1], s.Incoming(3)[0]
 	return []string{
-		"stem", "first",
-		fmt.Sprintf("block2/connection%d/%v", head.Incoming, s.HeadCandidates[1]),
-		fmt.Sprintf("block2/layer0/%v", s.StackCandidates[0]),
-		fmt.Sprintf("final/connection%d", final.Incoming),
-		"classifier",
+		supernet.StemPlace, supernet.FirstPlace,
+		supernet.HeadPlace(head, s.HeadCandidates[1]),
+		supernet.StackPlace(2, 0, s.StackCandidates[0]),
+		supernet.FinalPlace(final),
+		supernet.ClassifierPlace,
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"densenas/internal/device"
-	"densenas/supernet"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
@@ -49,14 +48,13 @@ func group[T any](flat []T, sizes []int) [][]T {
 	return out
 }
 
-// Evaluator runs a trained architecture on batches of a fixed size. What it computes is compiled when it is first asked for.
+// Evaluator runs a trained architecture on batches of a fixed size. It is compiled at the first.
 type Evaluator struct {
 	backend compute.Backend
 	ops     []space.Op
 	batch   int
 	params  []*tensors.Tensor
 	exec    *Exec
-	logits  *Exec
 }
 
 // NewEvaluator makes one of a at the given batch with folded parameters, for each layer the flat values of its
@@ -88,34 +86,12 @@ func NewEvaluator(b compute.Backend, a *space.Architecture, l Lowering, batch in
 		}
 	}
 	var err error
-	e.exec, err = NewExec(b, func(in []*Node) []*Node {
-		logits := Inference(a, l, in[0], group(in[3:], sizes))
-		loss, correct, _ := op.CrossEntropy(logits, in[1], in[2], 0)
-		return []*Node{loss, correct}
-	})
-	if err == nil {
-		e.logits, err = NewExec(b, func(in []*Node) *Node { return Inference(a, l, in[0], group(in[1:], sizes)) })
-	}
+	e.exec, err = NewExec(b, func(in []*Node) *Node { return Inference(a, l, in[0], group(in[1:], sizes)) })
 	if err != nil {
 		e.Finalize()
 		return nil, err
 	}
 	return e, nil
-}
-
-// Evaluate returns loss and correct answers over the valid images of a batch.
-func (e *Evaluator) Evaluate(b supernet.Batch) (supernet.Result, error) {
-	in, err := upload(e.backend, b, e.ops[0], e.batch)
-	if err != nil {
-		return supernet.Result{}, err
-	}
-	defer device.Free(in...)
-	out, err := e.exec.Call(device.Arguments(in, e.params)...)
-	if err != nil {
-		return supernet.Result{}, fmt.Errorf("evaluating: %w", err)
-	}
-	defer device.Free(out...)
-	return result(out), nil
 }
 
 // Logits returns what the network computes of a batch of images, [batch, resolution, resolution, channels] flat: [batch, classes].
@@ -129,7 +105,7 @@ func (e *Evaluator) Logits(images []float32) ([]float32, error) {
 		return nil, err
 	}
 	defer device.Free(x)
-	out, err := e.logits.Call(device.Arguments([]*tensors.Tensor{x}, e.params)...)
+	out, err := e.exec.Call(device.Arguments([]*tensors.Tensor{x}, e.params)...)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating: %w", err)
 	}
@@ -140,39 +116,7 @@ func (e *Evaluator) Logits(images []float32) ([]float32, error) {
 // Finalize frees all device memory.
 func (e *Evaluator) Finalize() {
 	device.Free(e.params...)
-	for _, exec := range []*Exec{e.exec, e.logits} {
-		if exec != nil {
-			exec.Finalize()
-		}
+	if e.exec != nil {
+		e.exec.Finalize()
 	}
-}
-
-// result reads loss and count of correct answers, the first two outputs of an executable.
-func result(out []*tensors.Tensor) supernet.Result {
-	return supernet.Result{
-		Loss:    float64(tensors.ToScalar[float32](out[0])),
-		Correct: int(tensors.ToScalar[float32](out[1])),
-	}
-}
-
-// upload returns images, labels and mask on the device; stem is the operation that they enter.
-func upload(b compute.Backend, batch supernet.Batch, stem space.Op, size int) ([]*tensors.Tensor, error) {
-	if err := batch.Check(size, stem.Resolution, stem.In); err != nil {
-		return nil, err
-	}
-	images, err := device.Upload(b, batch.Images, size, stem.Resolution, stem.Resolution, stem.In)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := device.Upload(b, batch.Labels, size)
-	if err != nil {
-		device.Free(images)
-		return nil, err
-	}
-	mask, err := device.Upload(b, batch.Mask(), size)
-	if err != nil {
-		device.Free(images, labels)
-		return nil, err
-	}
-	return []*tensors.Tensor{images, labels, mask}, nil
 }

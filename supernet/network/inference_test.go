@@ -103,44 +103,6 @@ func TestInferenceChainsTheOperations(t *testing.T) {
 	})
 }
 
-// Images that are padding count neither in the loss nor in the correct answers, whatever they hold.
-func TestEvaluatorCountsValidImagesOnly(t *testing.T) {
-	b := backendstest.Go(t)
-	a := testNetwork(t, false)
-	e, err := NewEvaluator(b.Backend, a, nil, 6, randomFolded(a, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Finalize()
-	evaluate := func(images []float32, labels []int32, valid int) (loss float64, correct int) {
-		batch := randomBatch(a, 6, 1)
-		batch.Valid = valid
-		copy(batch.Images, images)
-		copy(batch.Labels, labels)
-		r, err := e.Evaluate(batch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Loss, r.Correct
-	}
-	whole := randomBatch(a, 6, 5)
-	size := len(whole.Images) / 6
-	loss, correct := evaluate(whole.Images, whole.Labels, 6)
-	firstLoss, firstCorrect := evaluate(whole.Images[:4*size], whole.Labels[:4], 4)
-	restLoss, restCorrect := evaluate(whole.Images[4*size:], whole.Labels[4:], 2)
-	if math.Abs(6*loss-4*firstLoss-2*restLoss) > 1e-4 || correct != firstCorrect+restCorrect {
-		t.Errorf("6 images: loss %g, %d correct; 4 of them: %g, %d; the other 2: %g, %d", loss, correct, firstLoss, firstCorrect, restLoss, restCorrect)
-	}
-	total := 0
-	for class := range int32(a.Classes) {
-		_, n := evaluate(whole.Images, []int32{class, class, class, class, class, class}, 5)
-		total += n
-	}
-	if total != 5 {
-		t.Errorf("over all classes, %d answers of 5 images are correct", total)
-	}
-}
-
 func TestEvaluatorRefuses(t *testing.T) {
 	b := backendstest.Go(t)
 	a := testNetwork(t, false)
@@ -154,18 +116,5 @@ func TestEvaluatorRefuses(t *testing.T) {
 		if _, err := NewEvaluator(b.Backend, a, nil, 4, wrong); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
-	}
-	e, err := NewEvaluator(b.Backend, a, nil, 4, folded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Finalize()
-	if _, err := e.Evaluate(randomBatch(a, 3, 1)); err == nil {
-		t.Error("a batch of another size was accepted")
-	}
-	empty := randomBatch(a, 4, 1)
-	empty.Valid = 0
-	if _, err := e.Evaluate(empty); err == nil {
-		t.Error("a batch without a valid image was accepted")
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"densenas/internal/backends"
 	"densenas/internal/backends/backendstest"
 	"densenas/supernet"
@@ -57,13 +60,24 @@ func TestTrainerLearnsAndFolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Finalize()
-		got, err := e.Evaluate(batch)
+		logits, err := e.Logits(batch.Images)
 		if err != nil {
 			t.Fatal(err)
 		}
+		loss, correct := 0.0, 0
+		for i, label := range batch.Labels {
+			row, sum := logits[i*a.Classes:(i+1)*a.Classes], 0.0
+			for _, v := range row {
+				sum += math.Exp(float64(v))
+			}
+			loss += (math.Log(sum) - float64(row[label])) / size
+			if slices.Max(row) == row[label] {
+				correct++
+			}
+		}
 		// Running variances are unbiased: the smallest maps have 768 rows, so they differ by 0.13 %.
-		if math.Abs(got.Loss-last.Loss) > 0.02*last.Loss+1e-4 || got.Correct != last.Correct {
-			t.Errorf("folded: loss %.5f, %d correct; in training: %.5f, %d", got.Loss, got.Correct, last.Loss, last.Correct)
+		if math.Abs(loss-last.Loss) > 0.02*last.Loss+1e-4 || correct != last.Correct {
+			t.Errorf("folded: loss %.5f, %d correct; in training: %.5f, %d", loss, correct, last.Loss, last.Correct)
 		}
 	})
 }
@@ -154,6 +168,173 @@ func TestTrainerStartsNormal(t *testing.T) {
 					t.Errorf("layer %d: %s: the mean of power %d of %.0f weights is %g deviations, want %g", i, p.Name, m, n, got, want[0])
 				}
 			}
+		}
+	}
+}
+
+// A state that is set is the one that was read: training goes on as if nothing had happened, in a trainer that began elsewhere.
+func TestTrainerGoesOnFromItsState(t *testing.T) {
+	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
+		a := testNetwork(t, true)
+		open := func(seed uint64) *Trainer {
+			trainer, err := NewTrainer(b.Backend, a, Options{Batch: 6, Seed: seed, Momentum: 0.9, WeightDecay: 1e-3, NormMomentum: 0.1, LabelSmoothing: 0.1, Mixup: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(trainer.Finalize)
+			return trainer
+		}
+		steps := func(trainer *Trainer, from, to int) {
+			for i := from; i < to; i++ {
+				if _, err := trainer.StepMixed(randomBatch(a, 6, uint64(i)), 0.1, 0.6+0.1*float64(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		state := func(trainer *Trainer) []supernet.NamedTensor {
+			s, err := trainer.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		whole, resumed := open(1), open(2)
+		steps(whole, 0, 2)
+		if err := resumed.SetState(state(whole)); err != nil {
+			t.Fatal(err)
+		}
+		steps(whole, 2, 4)
+		steps(resumed, 2, 4)
+		if diff := cmp.Diff(state(whole), state(resumed)); diff != "" {
+			t.Errorf("after two more steps (-whole +resumed):\n%s", diff)
+		}
+
+		good := state(whole)
+		for name, change := range map[string]func(s []supernet.NamedTensor) []supernet.NamedTensor{
+			"a tensor less":   func(s []supernet.NamedTensor) []supernet.NamedTensor { return s[1:] },
+			"another name":    func(s []supernet.NamedTensor) []supernet.NamedTensor { s[0].Name = "layer9/weight"; return s },
+			"another shape":   func(s []supernet.NamedTensor) []supernet.NamedTensor { s[0].Dims = []int{1}; return s },
+			"too few numbers": func(s []supernet.NamedTensor) []supernet.NamedTensor { s[0].Data = s[0].Data[1:]; return s },
+		} {
+			if err := resumed.SetState(change(slices.Clone(good))); err == nil {
+				t.Errorf("%s was taken", name)
+			}
+		}
+	})
+}
+
+// Mixing images and labels is what mixing them by hand comes to: the loss of mixed images is the mean of that against either label.
+func TestTrainerMixes(t *testing.T) {
+	b := backendstest.Go(t)
+	const size, share = 6, 0.7
+	a := testNetwork(t, false)
+	batch := randomBatch(a, size, 1)
+	step := func(o Options, batch supernet.Batch, share float64) (supernet.Result, []Weights) {
+		o.Batch, o.Seed, o.NormMomentum, o.LabelSmoothing = size, 1, 0.1, 0.1
+		trainer, err := NewTrainer(b.Backend, a, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer trainer.Finalize()
+		r, err := trainer.StepMixed(batch, 0.1, share)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := trainer.Weights()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, w
+	}
+	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-5*(1+math.Abs(y)) }
+
+	plain, plainWeights := step(Options{}, batch, 1)
+	alone, aloneWeights := step(Options{Mixup: true}, batch, 1)
+	if !near(alone.Loss, plain.Loss) || alone.Correct != plain.Correct {
+		t.Errorf("with a share of 1: %+v, without mixup: %+v", alone, plain)
+	}
+	mixed, mixedWeights := step(Options{Mixup: true}, batch, share)
+	own := supernet.Batch{Images: make([]float32, len(batch.Images)), Labels: batch.Labels, Valid: size}
+	other := supernet.Batch{Images: own.Images, Labels: make([]int32, size), Valid: size}
+	pixels := len(batch.Images) / size
+	for i := range batch.Images {
+		own.Images[i] = share*batch.Images[i] + (1-share)*batch.Images[(i+pixels)%len(batch.Images)]
+	}
+	for i := range batch.Labels {
+		other.Labels[i] = batch.Labels[(i+1)%size]
+	}
+	byOwn, ownWeights := step(Options{}, own, 1)
+	byOther, otherWeights := step(Options{}, other, 1)
+	if want := share*byOwn.Loss + (1-share)*byOther.Loss; !near(mixed.Loss, want) || mixed.Correct != byOwn.Correct {
+		t.Errorf("mixed: %+v, want a loss of %g and %d correct", mixed, want, byOwn.Correct)
+	}
+	// A first step moves weights by the gradient, which is linear in the labels.
+	moved := false
+	for i := range mixedWeights {
+		for k := range mixedWeights[i].Params {
+			for j, got := range mixedWeights[i].Params[k] {
+				want := share*float64(ownWeights[i].Params[k][j]) + (1-share)*float64(otherWeights[i].Params[k][j])
+				if math.Abs(float64(got)-want) > 1e-4 {
+					t.Fatalf("layer %d, parameter %d: value %d is %g, want %g", i, k, j, got, want)
+				}
+				if math.Abs(float64(aloneWeights[i].Params[k][j])-float64(plainWeights[i].Params[k][j])) > 1e-4 {
+					t.Fatalf("layer %d, parameter %d: value %d differs with a share of 1", i, k, j)
+				}
+				moved = moved || math.Abs(float64(got-plainWeights[i].Params[k][j])) > 1e-3
+			}
+		}
+	}
+	if !moved {
+		t.Error("mixing changes no weight")
+	}
+	trainer, err := NewTrainer(b.Backend, a, Options{Batch: size, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Finalize()
+	if _, err := trainer.StepMixed(batch, 0.1, 0.5); err == nil {
+		t.Error("images were mixed without mixup")
+	}
+}
+
+// Layers start from the weights that they are given; those that are given none are drawn as ever.
+func TestTrainerStartsFromWeights(t *testing.T) {
+	b := backendstest.Go(t)
+	a := testNetwork(t, true)
+	open := func(o Options) (*Trainer, []Weights) {
+		trainer, err := NewTrainer(b.Backend, a, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(trainer.Finalize)
+		w, err := trainer.Weights()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return trainer, w
+	}
+	trainer, _ := open(Options{Batch: 6, Seed: 1, NormMomentum: 0.5})
+	if _, err := trainer.Step(randomBatch(a, 6, 1), 0.1); err != nil {
+		t.Fatal(err)
+	}
+	start, err := trainer.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, drawn := open(Options{Batch: 6, Seed: 2})
+	start[0] = Weights{}
+	_, got := open(Options{Batch: 6, Seed: 2, Start: start})
+	want := append([]Weights{drawn[0]}, start[1:]...)
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for name, wrong := range map[string][]Weights{
+		"a layer less":       start[1:],
+		"another layer's":    append([]Weights{start[1]}, start[1:]...),
+		"without statistics": append([]Weights{{Params: drawn[0].Params}}, start[1:]...),
+	} {
+		if _, err := NewTrainer(b.Backend, a, Options{Batch: 6, Start: wrong}); err == nil {
+			t.Errorf("%s: was taken", name)
 		}
 	}
 }
