@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(r.Version) || !filepath.IsAbs(r.Path) {
 		t.Errorf("version %q, path %q", r.Version, r.Path)
 	}
-	s, err := r.Load(sum(t), onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Threads: 1})
+	s, err := r.Load(sum(t), onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Settings: onnxruntime.Settings{Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
