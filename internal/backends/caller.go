@@ -8,7 +8,7 @@ type Caller struct {
 	release func() // nil: nothing is bound
 }
 
-// Release unbinds the thread of the goroutine that called [BindCaller]; call it from the same.
+// Release takes the bindings back. Call it from the goroutine that called [BindCaller].
 func (c Caller) Release() {
 	if c.release != nil {
 		c.release()

@@ -9,8 +9,8 @@ import (
 
 // BindCaller prepares a runtime that computes on the thread that calls it, and on threads of its own beside. With Threads or
 // Processors, which options must have been checked, the calling goroutine gets a thread that is bound to the first of as many
-// processors, and keeps it until Release: it is the one to call the runtime. All other threads of the process are bound to the rest
-// of the processors, if there are any. Without, nothing is bound.
+// processors, and keeps it until Release, which takes all bindings back: it is the one to call the runtime. All other threads of the
+// process are bound to the rest of the processors, if there are any. Without, nothing is bound.
 func BindCaller(options Options) (Caller, error) {
 	if options.Threads == 0 && len(options.Processors) == 0 {
 		return Caller{}, nil
@@ -34,7 +34,7 @@ func BindCaller(options Options) (Caller, error) {
 	runtime.GOMAXPROCS(others.Count() + 1)
 	runtime.LockOSThread() // the runtime starts no thread of its own from a locked one, which would inherit
 	release := func() {
-		_ = unix.SchedSetaffinity(0, &before) // the process ends, or binds itself anew
+		_ = bindTo(&before) // where that fails, what follows is slower
 		runtime.UnlockOSThread()
 	}
 	list := numbers(&computing)

@@ -4,6 +4,7 @@ package onnxruntime
 
 import (
 	"fmt"
+	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -18,7 +19,7 @@ type Bound struct {
 
 // Bind prepares a model for calls with the same tensors: what the inputs hold is read in each call, and the outputs, which have the
 // shapes of the model's, are written in place. One that the runtime does not take is an error.
-func (r *Runtime) Bind(model []byte, o Options, inputs, outputs []Tensor) (b *Bound, err error) {
+func (r *Runtime) Bind(model []byte, o Options, inputs, outputs []Tensor) (*Bound, error) {
 	if len(model) == 0 || len(o.Inputs) == 0 || len(o.Outputs) == 0 {
 		return nil, tooFew(model, o)
 	}
@@ -27,25 +28,21 @@ func (r *Runtime) Bind(model []byte, o Options, inputs, outputs []Tensor) (b *Bo
 		return nil, err
 	}
 	defer options.Destroy()
-	b = &Bound{}
-	defer func() {
+	b := &Bound{}
+	for _, t := range slices.Concat(inputs, outputs) {
+		value, err := t.value()
 		if err != nil {
 			b.Close()
+			return nil, err
 		}
-	}()
-	for _, list := range [][]Tensor{inputs, outputs} {
-		for _, t := range list {
-			value, err := t.value()
-			if err != nil {
-				return nil, err
-			}
-			b.values = append(b.values, value)
-		}
+		b.values = append(b.values, value)
 	}
-	b.session, err = ort.NewAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, b.values[:len(inputs)], b.values[len(inputs):], options)
+	session, err := ort.NewAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, b.values[:len(inputs)], b.values[len(inputs):], options)
 	if err != nil {
+		b.Close()
 		return nil, fmt.Errorf("ONNX Runtime %s refuses the model: %s", r.Version, exit.OneLine(err.Error()))
 	}
+	b.session = session
 	return b, nil
 }
 

@@ -9,6 +9,9 @@ func missing() string { return "this program was built without it" }
 
 func load(string) (*Runtime, error) { return nil, errors.New(missing()) }
 
+// CheckSettings says whether this library takes the settings.
+func (*Runtime) CheckSettings(Settings) error { return errors.New(missing()) }
+
 // Session is a model that is ready to run.
 type Session struct{}
 
