@@ -114,7 +114,7 @@ type runnerOptions struct {
 	batch  int        // images per call
 	seed   uint64     // of inputs and weights
 	dtype  string     // of numbers
-	caches string     // what they hold when an operation is called
+	caches string     // what the processor's hold when an operation is called
 	plan   []space.Op // all operations that will be asked for, where they are known
 	table  *lut.Table // whose entries say how a network's operations are written; nil: the runner chooses
 }

@@ -15,10 +15,12 @@ import (
 
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/internal/tables"
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
+	"densenas/profiler/onnxrunner"
 	"densenas/supernet/space"
 )
 
@@ -29,6 +31,7 @@ type measureOptions struct {
 	backendOptions
 	resolution  int
 	table       string
+	model       string
 	precision   float64
 	limit       time.Duration
 	repetitions int
@@ -41,6 +44,7 @@ func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
 	o.backendOptions.AddFlags(f)
 	f.IntVar(&o.resolution, "resolution", 0, "side of the input images (default: that of the architecture)")
 	f.StringVar(&o.table, "lut", "", "table whose prediction is shown beside the measurement")
+	f.StringVar(&o.model, "model", "", "network as `search export` wrote it, a `FILE` in ONNX, that is measured instead of one with random weights; with --backend onnxruntime")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of the median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure for, at most; the result is called noisy then")
 	f.BoolVar(&o.force, "force", false, "hold a table against the network though it was measured with another runtime")
@@ -51,6 +55,9 @@ func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
 func (o *measureOptions) Validate() error {
 	if err := o.backendOptions.Validate(); err != nil {
 		return err
+	}
+	if _, ok := libraryOf(o.backend); o.model != "" && !ok {
+		return exit.BadInput("--model is a network for ONNX Runtime, not for the backend %s; leave it out, or give --backend onnxruntime", o.backend)
 	}
 	if err := o.policy().Check(); err != nil {
 		return err
@@ -75,7 +82,8 @@ ARCHITECTURE is an architecture file or net_config text. With --lut the predicti
 operations are written as the table's entries were.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
-  profiler measure net_config.txt --resolution 96 --backend xla --threads 1`,
+  profiler measure net_config.txt --resolution 96 --backend xla --threads 1
+  profiler measure run/arch.json --model network.onnx --backend onnxruntime --threads 1 --lut board.lut.json`,
 		Args: command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
@@ -198,7 +206,7 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	if err != nil {
 		return fail(err)
 	}
-	whole, err := runner.Network(ctx, a)
+	whole, err := o.network(ctx, runner, a)
 	if err != nil {
 		return fail(err)
 	}
@@ -209,6 +217,26 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	}
 	defer empty.Close()
 	return profiler.Sample(ctx, whole, empty, o.policy())
+}
+
+// maxModel bounds the file of a network, in bytes.
+const maxModel = 1 << 30
+
+// network prepares the network that is measured: of --model, or of the architecture.
+func (o *measureOptions) network(ctx context.Context, r runner, a *space.Architecture) (profiler.Call, error) {
+	onnx, ok := r.(*onnxrunner.Runner)
+	if o.model == "" || !ok {
+		return r.Network(ctx, a)
+	}
+	data, err := files.ReadBounded(o.model, maxModel)
+	if err != nil {
+		return nil, err
+	}
+	call, err := onnx.Model(data, a)
+	if err != nil {
+		return nil, exit.BadInput("%s: not a network of this architecture that this runtime takes: %w; name one that `search export` wrote", o.model, err)
+	}
+	return call, nil
 }
 
 func (r measureReport) table() tables.Table {

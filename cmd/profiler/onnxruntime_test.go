@@ -98,6 +98,12 @@ func TestONNXRuntimeRefuses(t *testing.T) {
 	refused(t, folder, []string{"threads"}, append(run, "--threads", "100000")...)
 	refused(t, folder, []string{"LIBRARY"}, append(run, "--backend", "onnxruntime:")...)
 	refused(t, folder, []string{"--provider", "backend go"}, append(run, "--backend", "go", "--provider", "cpu")...)
+	network, model := filepath.Join(folder, "net.arch.json"), write(t, folder, "net.onnx", "no model")
+	if err := space.MobileNetV2(0.1, 32, 10).Write(network); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{"--model", "backend go"}, "measure", network, "--model", model, "--backend", "go")
+	refused(t, folder, []string{model, "search export"}, "measure", network, "--model", model, "--backend", "onnxruntime")
 	// PyPI's library for Linux has the CPU alone.
 	refused(t, folder, []string{"no provider qnn", "another provider"}, append(run, "--provider", "qnn")...)
 	absent := filepath.Join(folder, "none.so")

@@ -70,10 +70,25 @@ func (r *Runner) Network(ctx context.Context, a *space.Architecture) (profiler.C
 	return r.chain(ctx, a.Ops())
 }
 
+// Model prepares a network that was exported: the content of its file, of an architecture whose images it takes. One that does not
+// take them is an error.
+func (r *Runner) Model(data []byte, a *space.Architecture) (profiler.Call, error) {
+	in := []int{r.options.Batch, a.Channels, a.Resolution, a.Resolution}
+	c, err := r.bind(data, onnx.Value{Name: export.Input, Dims: onnx.Fixed(in...)}, onnx.Value{Name: export.Logits, Dims: onnx.Fixed(r.options.Batch, a.Classes)})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Run(); err != nil { // names are looked at when it is loaded, sizes when it is called
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // Empty prepares the product of 32 numbers and a matrix: a graph of one operator.
 func (r *Runner) Empty() (profiler.Call, error) {
 	const n = 32
-	return r.bind(&onnx.Model{Producer: "densenas", Opset: export.Opset, Graph: onnx.Graph{
+	return r.build(&onnx.Model{Producer: "densenas", Opset: export.Opset, Graph: onnx.Graph{
 		Name:    "empty",
 		Inputs:  []onnx.Value{{Name: export.Input, Dims: onnx.Fixed(1, n)}},
 		Outputs: []onnx.Value{{Name: export.Output, Dims: onnx.Fixed(1, n)}},
@@ -91,22 +106,27 @@ func (r *Runner) chain(ctx context.Context, ops []space.Op) (profiler.Call, erro
 	if err != nil {
 		return nil, err
 	}
-	return r.bind(model)
+	return r.build(model)
 }
 
-// bind loads a model of one input and one output, with random numbers in the input.
-func (r *Runner) bind(model *onnx.Model) (profiler.Call, error) {
+// build writes and loads a model of one input and one output.
+func (r *Runner) build(model *onnx.Model) (profiler.Call, error) {
 	data, err := model.Encode()
 	if err != nil {
 		return nil, err
 	}
-	in, out := tensor(model.Graph.Inputs[0]), tensor(model.Graph.Outputs[0])
+	return r.bind(data, model.Graph.Inputs[0], model.Graph.Outputs[0])
+}
+
+// bind loads a model, with random numbers in the input.
+func (r *Runner) bind(data []byte, input, output onnx.Value) (profiler.Call, error) {
+	in, out := tensor(input), tensor(output)
 	random := rand.New(rand.NewPCG(r.options.Seed, 2))
 	for i := range in.Data {
 		in.Data[i] = float32(random.NormFloat64())
 	}
 	bound, err := r.runtime.Bind(data, onnxruntime.Options{
-		Inputs: []string{model.Graph.Inputs[0].Name}, Outputs: []string{model.Graph.Outputs[0].Name}, Settings: r.options.Settings,
+		Inputs: []string{input.Name}, Outputs: []string{output.Name}, Settings: r.options.Settings,
 	}, []onnxruntime.Tensor{in}, []onnxruntime.Tensor{out})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package onnxrunner_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/onnxrunner"
+	"densenas/supernet/export"
 	"densenas/supernet/space"
 )
 
@@ -83,6 +85,38 @@ func TestNetworkIsMeasuredWhole(t *testing.T) {
 	}
 	if whole.MedianMS <= nothing.MedianMS {
 		t.Errorf("%d multiply-adds take %g ms, an empty call %g ms", a.MultiplyAdds(), whole.MedianMS, nothing.MedianMS)
+	}
+}
+
+// A file is measured as it is, if it takes the images of the architecture.
+func TestExportedModelIsMeasured(t *testing.T) {
+	a := space.MobileNetV2(0.25, 32, 10)
+	var layers []export.Layer
+	for i, l := range export.Random(a.Ops(), 1) {
+		l.Name = export.Names(a)[i]
+		layers = append(layers, l)
+	}
+	model, err := export.Model(layers, export.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := model.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for batch := 1; batch < 3; batch++ {
+		call, err := runner(t, onnxrunner.Options{Batch: batch, Seed: 1}).Model(data, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took, err := call.Run(); err != nil || took <= 0 {
+			t.Errorf("batch %d: %v, %v", batch, took, err)
+		}
+		call.Close()
+	}
+	other := space.MobileNetV2(0.25, 64, 10)
+	if _, err := runner(t, onnxrunner.Options{Batch: 1, Seed: 1}).Model(data, other); err == nil || !strings.Contains(err.Error(), "64") {
+		t.Errorf("images of another size: %v", err)
 	}
 }
 
