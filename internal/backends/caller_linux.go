@@ -10,7 +10,8 @@ import (
 // BindCaller prepares a runtime that computes on the thread that calls it, and on threads of its own beside. With Threads or
 // Processors, which options must have been checked, the calling goroutine gets a thread that is bound to the first of as many
 // processors, and keeps it until Release, which takes all bindings back: it is the one to call the runtime. All other threads of the
-// process are bound to the rest of the processors, if there are any. Without, nothing is bound.
+// process are bound to the rest of the processors. Where there is no rest, all threads are bound to all of these: one each would leave
+// a thread that computes no way around what else has to run, and calls took 7 to 20 % longer. Without a limit nothing is bound.
 func BindCaller(options Options) (Caller, error) {
 	if options.Threads == 0 && len(options.Processors) == 0 {
 		return Caller{}, nil
@@ -23,15 +24,17 @@ func BindCaller(options Options) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	others := rest
-	if others.Count() == 0 {
-		others = computing
+	if rest.Count() == 0 {
+		if err := bindTo(&computing); err != nil {
+			return Caller{}, err
+		}
+		return Caller{release: func() { _ = bindTo(&before) }}, nil
 	}
-	if err := bindTo(&others); err != nil {
+	if err := bindTo(&rest); err != nil {
 		return Caller{}, err
 	}
 	// The goroutine that computes takes its turn of Go's with it.
-	runtime.GOMAXPROCS(others.Count() + 1)
+	runtime.GOMAXPROCS(rest.Count() + 1)
 	runtime.LockOSThread() // the runtime starts no thread of its own from a locked one, which would inherit
 	release := func() {
 		_ = bindTo(&before) // where that fails, what follows is slower

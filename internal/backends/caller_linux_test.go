@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -17,7 +16,7 @@ import (
 const callerJob = "caller"
 
 // boundCaller binds the calling thread to the last processor and all others to the rest, and takes that back. Then it takes all
-// processors for threads that compute.
+// processors for threads that compute: none has one of its own.
 func boundCaller() error {
 	before, last, err := allowed()
 	if err != nil {
@@ -47,17 +46,10 @@ func boundCaller() error {
 		return err
 	}
 	defer caller.Release()
-	var mine unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &mine); err != nil {
-		return err
+	if len(caller.Others) != 0 {
+		return fmt.Errorf("processors %v for others of %d threads, which are all", caller.Others, all)
 	}
-	for _, n := range caller.Others {
-		mine.Set(n)
-	}
-	if len(caller.Others) != all-1 || mine != before || !slices.IsSorted(caller.Others) {
-		return fmt.Errorf("processors %v for others of %d threads, %v with the caller's", caller.Others, all, mine)
-	}
-	return nil
+	return threadsAreOn(here, before, before)
 }
 
 // threadsAreOn looks at where the threads of the process may run: one, and all others.
