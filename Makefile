@@ -1,7 +1,7 @@
 # `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist demo test bench bench-peer lint xla onnxruntime clean
+.PHONY: help build dist demo demo-onnxruntime test bench bench-peer lint xla onnxruntime clean
 
 GO ?= go
 export GO
@@ -27,7 +27,7 @@ RACE := ./internal/... ./profiler ./cmd/profiler ./search/dataset/...
 RACE_FLAGS := -race -gcflags=all=-d=checkptr=0 -short
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/profiler, bin/search and bin/report
 ifneq ($(CGO),1)
@@ -40,6 +40,9 @@ dist: ## Build static profiler and report for other machines into dist/, without
 
 demo: build ## Profile this machine, search on real images, report: the whole line once
 	@sh scripts/demo.sh
+
+demo-onnxruntime: build ## From a table measured in ONNX Runtime to an exported network measured there
+	@sh scripts/demo_onnxruntime.sh
 
 test: lint ## Vet, lint and test, then say what was skipped
 	$(if $(CI),DENSENAS_REQUIRE_XLA=1 DENSENAS_REQUIRE_ONNXRUNTIME=1) $(GO) run ./internal/testreport $(TAGS) ./...

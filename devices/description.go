@@ -33,7 +33,7 @@ type Description struct {
 	Name         string `yaml:"name" json:"name"`                 // by which it is asked for
 	Model        string `yaml:"model" json:"model"`               // processor or accelerator
 	Architecture string `yaml:"architecture" json:"architecture"` // as Go names it, or any
-	Backend      string `yaml:"backend" json:"backend"`           // auto, go, xla or xla:cuda
+	Backend      string `yaml:"backend" json:"backend"`           // auto, go, xla, xla:cuda or onnxruntime
 	Cores        int    `yaml:"cores" json:"cores"`               // physical, that the device has; 0: as many as there are
 	// Processors are the numbers, as the system counts them, of the processors to measure on: the fast ones of a device that
 	// has two kinds. Empty: those that the process may use.
@@ -94,8 +94,8 @@ func (d *Description) check() error {
 			return fmt.Errorf("%s is %.40q, expected a short printable text", field.name, field.value)
 		}
 	}
-	if !slices.Contains([]string{"auto", "go", "xla", "xla:cuda"}, d.Backend) {
-		return fmt.Errorf("backend is %.40q, known are auto, go, xla and xla:cuda", d.Backend)
+	if !slices.Contains([]string{"auto", "go", "xla", "xla:cuda", "onnxruntime"}, d.Backend) {
+		return fmt.Errorf("backend is %.40q, known are auto, go, xla, xla:cuda and onnxruntime", d.Backend)
 	}
 	for _, field := range []struct {
 		name            string

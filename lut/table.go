@@ -48,7 +48,11 @@ type Device struct {
 type Runtime struct {
 	Name    string `json:"name"` // "go", "xla", …; never empty
 	Version string `json:"version,omitempty"`
-	Plugin  string `json:"plugin,omitempty"` // build of the plugin
+	Plugin  string `json:"plugin,omitempty"` // build of the plugin, or of the library
+	// Settings of ONNX Runtime; zero for others.
+	Provider     string `json:"provider,omitempty"`     // that executed operators: "cpu", …
+	Optimization string `json:"optimization,omitempty"` // of graphs: "all", …
+	NoArena      bool   `json:"no_arena,omitempty"`     // memory was taken from the system in each call
 }
 
 // Policy is how the entries were sampled. Zero fields were not limited, or are unknown.
@@ -294,7 +298,7 @@ func (t *Table) Check() error {
 	for _, text := range []struct{ field, value string }{{"device.model", t.Device.Model}, {"device.vendor", t.Device.Vendor},
 		{"device.architecture", t.Device.Architecture}, {"device.features", t.Device.Features}, {"device.governor", t.Device.Governor},
 		{"device.operating_system", t.Device.OperatingSystem}, {"device.kernel", t.Device.Kernel},
-		{"runtime.name", t.Runtime.Name}, {"runtime.version", t.Runtime.Version}, {"runtime.plugin", t.Runtime.Plugin}} {
+		{"runtime.name", t.Runtime.Name}, {"runtime.version", t.Runtime.Version}, {"runtime.plugin", t.Runtime.Plugin}, {"runtime.provider", t.Runtime.Provider}, {"runtime.optimization", t.Runtime.Optimization}} {
 		if err := checkText(text.field, text.value); err != nil {
 			return err
 		}

@@ -134,8 +134,11 @@ func (p Plan) Shard(part, of int) Plan {
 // on a runtime. It is good to a factor of three or so: its rates are those of two cores of a server.
 func Guess(op space.Op, batch int, runtime string, policy Policy) (call, measuring time.Duration) {
 	rate, compile := 10e9, 300*time.Millisecond // multiply-adds per second; with the choice of a lowering
-	if runtime == "go" {
+	switch runtime {
+	case "go":
 		rate, compile = 0.5e9, 20*time.Millisecond
+	case "onnxruntime":
+		rate, compile = 20e9, 5*time.Millisecond
 	}
 	call = time.Duration(float64(max(op.MultiplyAdds(), 1)) * float64(batch) / rate * float64(time.Second))
 	lap := max(call, policy.MinLap)

@@ -1,6 +1,7 @@
 package profiler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -29,13 +30,14 @@ type Settings struct {
 	Batch       int    // images per call
 	Resolutions []int  // sides of the network inputs, ascending
 	DType       string // "f32"
+	Layout      string // "nhwc" (also where empty) or "nchw"
 	Policy      Policy
 }
 
 // NewTable is a table of the settings without entries.
 func (s Settings) NewTable() *lut.Table {
 	return &lut.Table{
-		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Processors: s.Processors, Batch: s.Batch, Resolutions: s.Resolutions, DType: s.DType, Layout: "nhwc",
+		Device: s.Device, Runtime: s.Runtime, Threads: s.Threads, Processors: s.Processors, Batch: s.Batch, Resolutions: s.Resolutions, DType: s.DType, Layout: cmp.Or(s.Layout, "nhwc"),
 		Caches: s.Policy.Caches,
 		Policy: &lut.Policy{
 			Precision:    s.Policy.Precision,

@@ -1,5 +1,7 @@
 #!/bin/sh
 # Builds the programs that run on other machines, static and without XLA, as DIST/PROGRAM-SYSTEM-ARCHITECTURE with their digests.
+# Where Debian's cross compiler for arm64 is here (gcc-aarch64-linux-gnu), also a profiler that measures in ONNX Runtime, which needs
+# the other machine's C library: DIST/profiler-onnxruntime-linux-arm64.
 # TARGETS, a list of SYSTEM/ARCHITECTURE, and DIST replace what is built and where to.
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,6 +22,10 @@ for target in $targets; do
 		CGO_ENABLED=0 GOOS=$system GOARCH=$architecture GOEXPERIMENT=$experiment \
 			"$go" build -tags noxla -trimpath -ldflags='-s -w' -o "$dist/$program-$system-$architecture" "./cmd/$program"
 	done
+	if [ "$target" = linux/arm64 ] && compiler=$(command -v aarch64-linux-gnu-gcc); then
+		CGO_ENABLED=1 CC=$compiler GOOS=$system GOARCH=$architecture GOEXPERIMENT=$experiment \
+			"$go" build -tags noxla -trimpath -ldflags='-s -w' -o "$dist/profiler-onnxruntime-$system-$architecture" ./cmd/profiler
+	fi
 done
 cd "$dist"
 if command -v sha256sum >/dev/null; then

@@ -42,3 +42,19 @@ for report in "emulated report" "${GO:-go} run -tags noxla ./cmd/report"; do
 	fi
 done
 echo "dist: profiler and report for linux/arm64 ran, with a table of $(grep -c '"key":"skip_' "$folder/arm64.lut.json") operations"
+
+# The one with ONNX Runtime, where the cross compiler is here: it starts and finds the library. Loading it is not tried: version 1.32.0
+# crashes in the emulator when it is loaded, most likely because it reads what the system says of the processor, which is another one.
+libraries=/usr/aarch64-linux-gnu
+if [ ! -e "$folder/dist/profiler-onnxruntime-linux-arm64" ]; then
+	echo "dist: no profiler with ONNX Runtime, because the cross compiler is not here: install gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"
+	exit 0
+fi
+echo library >"$folder/libonnxruntime.so"
+export QEMU_LD_PREFIX=$libraries DENSENAS_ONNXRUNTIME="$folder/libonnxruntime.so"
+if ! emulated profiler-onnxruntime device >"$folder/report" || ! grep -q 'onnxruntime .*libonnxruntime.so, sha256 ' "$folder/report"; then
+	cat "$folder/report" >&2
+	echo "dist: profiler-onnxruntime-linux-arm64 does not find a library of ONNX Runtime" >&2
+	exit 1
+fi
+echo "dist: profiler with ONNX Runtime for linux/arm64 ran"

@@ -71,7 +71,7 @@ func runtimes() []runtimeReport {
 		}
 		list = append(list, r)
 	}
-	return list
+	return append(list, onnxReport())
 }
 
 // host shows this host.

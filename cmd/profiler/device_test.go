@@ -12,11 +12,11 @@ func TestDeviceShowsThisHost(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &report); err != nil {
 		t.Fatal(err)
 	}
-	if report.Device.Model == "" || len(report.Runtimes) != 3 {
+	if report.Device.Model == "" || len(report.Runtimes) != 4 {
 		t.Fatalf("%+v", report)
 	}
 	for _, r := range report.Runtimes {
-		if (r.Build == nil) == (r.Missing == "") || r.Build != nil && (r.Build.Version == "" || (r.Build.Name == "xla") != (len(r.Build.Digest) == 64)) {
+		if (r.Build == nil) == (r.Missing == "") || r.Build != nil && (r.Build.Version == "" || (r.Build.Name == "go") != (r.Build.Digest == "")) {
 			t.Errorf("%s: %+v", r.Backend, r)
 		}
 	}

@@ -4,14 +4,16 @@ import (
 	"context"
 
 	"densenas/lut"
+	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
 
-// lowerings finds how operations are written: as a table's entries say, others in the way that is faster alone.
+// lowerings makes executables on a GoMLX backend. In a network operations are written as a table's entries say, others in the way that
+// is faster alone.
 type lowerings struct {
-	runner *gomlxrunner.Runner
+	*gomlxrunner.Runner
 	named  map[string]op.Lowering // by key
 	chosen map[space.Op]op.Lowering
 }
@@ -41,11 +43,20 @@ func (l *lowerings) of(ctx context.Context, a *space.Architecture) (func(space.O
 		lowering, known := l.named[layer.Op.Key()]
 		if !known {
 			var err error
-			if lowering, err = l.runner.Choose(ctx, layer.Op); err != nil {
+			if lowering, err = l.Choose(ctx, layer.Op); err != nil {
 				return nil, err
 			}
 		}
 		l.chosen[layer.Op] = lowering
 	}
 	return func(o space.Op) op.Lowering { return l.chosen[o] }, nil
+}
+
+// Network compiles a whole architecture.
+func (l *lowerings) Network(ctx context.Context, a *space.Architecture) (profiler.Call, error) {
+	written, err := l.of(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return l.Runner.Network(a, written)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +15,12 @@ import (
 
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/internal/tables"
 	"densenas/lut"
 	"densenas/profiler"
 	"densenas/profiler/gomlxrunner"
+	"densenas/profiler/onnxrunner"
 	"densenas/supernet/space"
 )
 
@@ -28,9 +31,11 @@ type measureOptions struct {
 	backendOptions
 	resolution  int
 	table       string
+	model       string
 	precision   float64
 	limit       time.Duration
 	repetitions int
+	force       bool
 	format      tables.Format
 }
 
@@ -39,8 +44,10 @@ func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
 	o.backendOptions.AddFlags(f)
 	f.IntVar(&o.resolution, "resolution", 0, "side of the input images (default: that of the architecture)")
 	f.StringVar(&o.table, "lut", "", "table whose prediction is shown beside the measurement")
+	f.StringVar(&o.model, "model", "", "network as `search export` wrote it, a `FILE` in ONNX, that is measured instead of one with random weights; with --backend onnxruntime")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of the median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure for, at most; the result is called noisy then")
+	f.BoolVar(&o.force, "force", false, "hold a table against the network though it was measured with another runtime")
 	f.IntVar(&o.repetitions, "repetitions", p.MinRounds, "rounds to measure, at least")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
@@ -48,6 +55,9 @@ func (o *measureOptions) AddFlags(f *pflag.FlagSet) {
 func (o *measureOptions) Validate() error {
 	if err := o.backendOptions.Validate(); err != nil {
 		return err
+	}
+	if _, ok := libraryOf(o.backend); o.model != "" && !ok {
+		return exit.BadInput("--model is a network for ONNX Runtime, not for the backend %s; leave it out, or give --backend onnxruntime", o.backend)
 	}
 	if err := o.policy().Check(); err != nil {
 		return err
@@ -72,7 +82,8 @@ ARCHITECTURE is an architecture file or net_config text. With --lut the predicti
 operations are written as the table's entries were.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
-  profiler measure net_config.txt --resolution 96 --backend xla --threads 1`,
+  profiler measure net_config.txt --resolution 96 --backend xla --threads 1
+  profiler measure run/arch.json --model network.onnx --backend onnxruntime --threads 1 --lut board.lut.json`,
 		Args: command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.Validate(); err != nil {
@@ -137,9 +148,11 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 	if err != nil {
 		return err
 	}
-	defer b.Finalize()
+	defer b.finalize()
 	if table != nil {
-		warnOfOtherTable(stderr, table, b)
+		if err := o.checkTable(stderr, table, b); err != nil {
+			return err
+		}
 	}
 	s, call, noisy, err := o.measure(ctx, b, a, table)
 	if ctx.Err() != nil {
@@ -159,26 +172,28 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 	return tables.Write(stdout, o.format, []tables.Table{report.table()}, report)
 }
 
-// warnOfOtherTable says where a table's entries were measured differently from the network.
-func warnOfOtherTable(stderr io.Writer, t *lut.Table, b opened) {
-	var list []string
-	for _, field := range []struct{ name, table, now string }{
-		{"device", t.Device.Model, b.device.Model},
-		{"runtime", t.Runtime.Name, b.runtime.Name},
-		{"version", t.Runtime.Version, b.runtime.Version},
-		{"plugin", t.Runtime.Plugin, b.runtime.Plugin},
-		{"threads", fmt.Sprint(t.Threads), fmt.Sprint(b.threads)},
-		{"processors", join(t.Processors), join(b.processors)},
-		{"dtype", t.DType, gomlxrunner.F32},
-		{"caches", cmp.Or(t.Caches, lut.Warm), lut.Warm},
-	} {
-		if field.table != field.now {
-			list = append(list, fmt.Sprintf("%s %q, now %q", field.name, field.table, field.now))
+// checkTable refuses a table that was measured with another runtime than the network will be, unless that is forced, and says where
+// else they differ.
+func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) error {
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: gomlxrunner.F32, Layout: b.layout}
+	now.Policy.Caches = lut.Warm
+	var runtimes, others []string
+	for _, d := range lut.Differences(t, now.NewTable()) {
+		text := fmt.Sprintf("%s %s instead of %s", d.Field, d.A, d.B)
+		switch {
+		case strings.HasPrefix(d.Field, "runtime."):
+			runtimes = append(runtimes, text)
+		case slices.Contains([]string{"device.model", "threads", "processors", "dtype", "caches"}, d.Field):
+			others = append(others, text)
 		}
 	}
-	if len(list) > 0 {
+	if len(runtimes) > 0 && !o.force {
+		return exit.BadInput("%s: measured with another runtime, %s; measure a table with this one, or compare nevertheless by --force", t.Path(), strings.Join(runtimes, "; "))
+	}
+	if list := append(runtimes, others...); len(list) > 0 {
 		fmt.Fprintf(stderr, "warning: the table was measured with %s\n", strings.Join(list, "; "))
 	}
+	return nil
 }
 
 // measure compiles and times a network. Operations are written as the table's entries say, others in the way that is faster
@@ -187,15 +202,11 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
 		return profiler.Summary{}, profiler.Summary{}, false, err
 	}
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: o.policy().Seed, Parallel: b.Parallel})
+	runner, err := b.runner(runnerOptions{batch: o.batch, seed: o.policy().Seed, dtype: gomlxrunner.F32, caches: lut.Warm, table: table})
 	if err != nil {
 		return fail(err)
 	}
-	lowering, err := newLowerings(runner, table).of(ctx, a)
-	if err != nil {
-		return fail(err)
-	}
-	whole, err := runner.Network(a, lowering)
+	whole, err := o.network(ctx, runner, a)
 	if err != nil {
 		return fail(err)
 	}
@@ -206,6 +217,26 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	}
 	defer empty.Close()
 	return profiler.Sample(ctx, whole, empty, o.policy())
+}
+
+// maxModel bounds the file of a network, in bytes.
+const maxModel = 1 << 30
+
+// network prepares the network that is measured: of --model, or of the architecture.
+func (o *measureOptions) network(ctx context.Context, r runner, a *space.Architecture) (profiler.Call, error) {
+	onnx, ok := r.(*onnxrunner.Runner)
+	if o.model == "" || !ok {
+		return r.Network(ctx, a)
+	}
+	data, err := files.ReadBounded(o.model, maxModel)
+	if err != nil {
+		return nil, err
+	}
+	call, err := onnx.Model(data, a)
+	if err != nil {
+		return nil, exit.BadInput("%s: not a network of this architecture that this runtime takes: %w; name one that `search export` wrote", o.model, err)
+	}
+	return call, nil
 }
 
 func (r measureReport) table() tables.Table {

@@ -38,8 +38,18 @@ func TestMeasureBesideThePrediction(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, messages := profilerRun(t, append([]string{"measure", network, "--lut", filepath.Join(folder, "other.lut.json")}, quick...)...)
-	if !strings.Contains(text, "unverified") || !strings.Contains(messages, `dtype "bf16", now "f32"; caches "cold", now "warm"`) {
+	if !strings.Contains(text, "unverified") || !strings.Contains(messages, `dtype bf16 instead of f32; caches cold instead of warm`) {
 		t.Errorf("report:\n%s%s", text, messages)
+	}
+	// So is one of another runtime, which is taken only where that is forced.
+	other.Runtime.Name = "abacus"
+	path := filepath.Join(folder, "abacus.lut.json")
+	if err := other.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, folder, []string{path, "runtime.name abacus instead of go", "--force"}, append([]string{"measure", network, "--lut", path}, quick...)...)
+	if _, messages = profilerRun(t, append([]string{"measure", network, "--lut", path, "--force"}, quick...)...); !strings.Contains(messages, "warning: the table was measured with runtime.name abacus") {
+		t.Errorf("messages: %s", messages)
 	}
 	refused(t, folder, []string{table, "batch 1", "--batch"}, append([]string{"measure", network, "--lut", table, "--batch", "2"}, quick...)...)
 	text, _ = profilerRun(t, append([]string{"measure", network, "--resolution", "64"}, quick...)...)

@@ -115,6 +115,9 @@ func operations(n int) string {
 
 // runtimeOf is the runtime that a specification would open.
 func runtimeOf(spec string) string {
+	if _, ok := libraryOf(spec); ok {
+		return onnxRuntime
+	}
 	if spec == backends.Go || spec == "auto" && backends.Check(backends.XLA, backends.Options{}) != nil {
 		return backends.Go
 	}

@@ -148,11 +148,11 @@ func (o *runOptions) run(ctx context.Context, commandLine string, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	defer b.Finalize()
+	defer b.finalize()
 	settings := profiler.Settings{
-		Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Policy: o.policy(),
+		Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: o.batch, Resolutions: plan.Resolutions, DType: o.dtype, Layout: b.layout, Policy: o.policy(),
 	}
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: o.batch, Seed: settings.Policy.Seed, DType: o.dtype, Caches: o.caches, Plan: shard.Ops(), Parallel: b.Parallel})
+	runner, err := b.runner(runnerOptions{batch: o.batch, seed: settings.Policy.Seed, dtype: o.dtype, caches: o.caches, plan: shard.Ops()})
 	if err != nil {
 		return err
 	}

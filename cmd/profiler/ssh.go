@@ -143,19 +143,11 @@ func runID(table, journal string) (string, error) {
 
 // digestOf is the SHA-256 of a file; none where there is no file.
 func digestOf(path string) (string, error) {
-	file, err := os.Open(path)
+	digest, err := files.Digest(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "none", nil
 	}
-	if err != nil {
-		return "", exit.AsBadInput(err)
-	}
-	defer file.Close()
-	digest := sha256.New()
-	if _, err := io.Copy(digest, file); err != nil {
-		return "", exit.AsBadInput(err)
-	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
+	return digest, exit.AsBadInput(err)
 }
 
 // checkReturned reads what another machine sent as strictly as any file.

@@ -23,7 +23,6 @@ import (
 	"densenas/internal/tables"
 	"densenas/lut"
 	"densenas/profiler"
-	"densenas/profiler/gomlxrunner"
 	"densenas/supernet/space"
 )
 
@@ -121,7 +120,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err != nil {
 		return err
 	}
-	defer b.Finalize()
+	defer b.finalize()
 	file := &profiler.NetworksFile{
 		Table: profiler.Unverified(table).Identity(), Space: s.Fingerprint(), Resolution: s.Resolution, Drawn: len(networks), Policy: o.policy().Journal(),
 	}
@@ -223,10 +222,11 @@ func (o *verifyOptions) at(s *space.Space, t *lut.Table) (*space.Space, error) {
 
 // open opens what the table was measured with.
 func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
-	options := backendOptions{backend: o.backend, threads: t.Threads, processors: t.Processors, batch: t.Batch}
+	options := backendOptions{backend: o.backend, threads: t.Threads, processors: t.Processors, batch: t.Batch,
+		onnx: onnxOptions{t.Runtime.Provider, t.Runtime.Optimization, !t.Runtime.NoArena}}
 	if o.backend == "" {
 		// A name of a file in it would be one that a stranger chose.
-		if options.backend = t.Runtime.Name; options.backend != backends.Go && options.backend != backends.XLA {
+		if options.backend = t.Runtime.Name; !slices.Contains([]string{backends.Go, backends.XLA, onnxRuntime}, options.backend) {
 			return opened{}, exit.BadInput("%s: measured with the runtime %.40q, which is not one of this program; name one by --backend", t.Path(), t.Runtime.Name)
 		}
 	}
@@ -237,13 +237,13 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType}
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: t.DType, Layout: b.layout}
 	now.Policy.Caches = t.Caches
 	if t.Policy != nil {
 		now.Policy.Precision = t.Policy.Precision // of the table; the networks' is another matter
 	}
 	if differences := now.Differences(t); len(differences) > 0 {
-		b.Finalize()
+		b.finalize()
 		return opened{}, exit.BadInput("%s: not measured with what is here, but with %s; measure it again, or verify it where it was measured",
 			t.Path(), strings.Join(differences, "; "))
 	}
@@ -253,18 +253,11 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 // measure measures the networks that the file has not, beside the table's sentinel, and keeps it up to date at path.
 func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, error) {
 	policy := o.policy()
-	runner, err := gomlxrunner.New(b.Backend.Backend, gomlxrunner.Options{Batch: t.Batch, Seed: policy.Seed, DType: t.DType, Caches: t.Caches, Parallel: b.Parallel})
+	runner, err := b.runner(runnerOptions{batch: t.Batch, seed: policy.Seed, dtype: t.DType, caches: t.Caches, table: t})
 	if err != nil {
 		return nil, err
 	}
-	written := newLowerings(runner, t)
-	compile := func(a *space.Architecture) (profiler.Call, error) {
-		lowering, err := written.of(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		return runner.Network(a, lowering)
-	}
+	compile := func(a *space.Architecture) (profiler.Call, error) { return runner.Network(ctx, a) }
 	var sentinel profiler.Call
 	if t.Sentinel != nil {
 		// A network and not the table's operation: what disturbs slows a short operation and a long network by different factors,

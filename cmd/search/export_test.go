@@ -144,7 +144,7 @@ func TestExportWithoutONNXRuntime(t *testing.T) {
 // logitsOf runs a file on images, channels first.
 func logitsOf(t *testing.T, r *onnxruntime.Runtime, file string, images onnxruntime.Tensor) []float32 {
 	t.Helper()
-	s, err := r.Load([]byte(read(t, file)), onnxruntime.Options{Inputs: []string{export.Input}, Outputs: []string{export.Logits}, Threads: 1})
+	s, err := r.Load([]byte(read(t, file)), onnxruntime.Options{Inputs: []string{export.Input}, Outputs: []string{export.Logits}, Settings: onnxruntime.Settings{Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

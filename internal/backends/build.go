@@ -1,15 +1,12 @@
 package backends
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"densenas/internal/allocator"
+	"densenas/internal/files"
 )
 
 // Build identifies a runtime that is here, open or not.
@@ -48,16 +45,11 @@ func (b Backend) PluginDigest() (string, error) {
 }
 
 func digestOf(plugin string) (string, error) {
-	file, err := os.Open(plugin)
+	digest, err := files.Digest(plugin)
 	if err != nil {
 		return "", fmt.Errorf("read XLA plugin: %w", err)
 	}
-	defer file.Close()
-	digest := sha256.New()
-	if _, err := io.Copy(digest, file); err != nil {
-		return "", fmt.Errorf("read XLA plugin: %w", err)
-	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
+	return digest, nil
 }
 
 func goVersion() string { return versions("github.com/gomlx/gomlx", "github.com/gomlx/compute") }

@@ -53,16 +53,13 @@ type Session struct {
 // Load prepares a model, the content of an ONNX file. One that the runtime does not take is an error.
 func (r *Runtime) Load(model []byte, o Options) (*Session, error) {
 	if len(model) == 0 || len(o.Inputs) == 0 || len(o.Outputs) == 0 {
-		return nil, fmt.Errorf("load a model of %d bytes, %d inputs, %d outputs: each must be at least 1", len(model), len(o.Inputs), len(o.Outputs))
+		return nil, tooFew(model, o)
 	}
-	options, err := ort.NewSessionOptions()
+	options, err := newOptions(o.Settings)
 	if err != nil {
-		return nil, fmt.Errorf("ONNX Runtime: %s", exit.OneLine(err.Error()))
+		return nil, err
 	}
 	defer options.Destroy()
-	if err := options.SetIntraOpNumThreads(o.Threads); err != nil {
-		return nil, fmt.Errorf("ONNX Runtime does not take %d threads: %s", o.Threads, exit.OneLine(err.Error()))
-	}
 	session, err := ort.NewDynamicAdvancedSessionWithONNXData(model, o.Inputs, o.Outputs, options)
 	if err != nil {
 		return nil, fmt.Errorf("ONNX Runtime %s refuses the model: %s", r.Version, exit.OneLine(err.Error()))
@@ -74,16 +71,9 @@ func (r *Runtime) Load(model []byte, o Options) (*Session, error) {
 func (s *Session) Run(inputs ...Tensor) ([]Tensor, error) {
 	values := make([]ort.Value, len(inputs))
 	for i, in := range inputs {
-		if err := in.check(); err != nil {
-			return nil, err
-		}
-		dims := make([]int64, len(in.Dims))
-		for k, d := range in.Dims {
-			dims[k] = int64(d)
-		}
-		value, err := ort.NewTensor(ort.NewShape(dims...), in.Data)
+		value, err := in.value()
 		if err != nil {
-			return nil, fmt.Errorf("ONNX Runtime: %s", exit.OneLine(err.Error()))
+			return nil, err
 		}
 		defer value.Destroy()
 		values[i] = value
@@ -115,3 +105,19 @@ func (s *Session) Run(inputs ...Tensor) ([]Tensor, error) {
 
 // Close frees the session.
 func (s *Session) Close() { s.session.Destroy() }
+
+// value is the tensor as ONNX Runtime sees it, over the same data.
+func (t Tensor) value() (*ort.Tensor[float32], error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	dims := make([]int64, len(t.Dims))
+	for k, d := range t.Dims {
+		dims[k] = int64(d)
+	}
+	value, err := ort.NewTensor(ort.NewShape(dims...), t.Data)
+	if err != nil {
+		return nil, fmt.Errorf("ONNX Runtime: %s", exit.OneLine(err.Error()))
+	}
+	return value, nil
+}

@@ -1,4 +1,7 @@
-// Package onnxruntime runs models in ONNX Runtime, on the CPU, with float32 tensors.
+// Package onnxruntime runs models in ONNX Runtime with float32 tensors, which are in the host's memory.
+//
+// A [Session] takes tensors and gives new ones. A [Bound] model has its tensors, and a call of it allocates nothing here: it is for
+// measuring.
 //
 // The runtime is a shared library that is loaded when it is first opened, and stays for the life of the process: package library
 // finds it, `make onnxruntime` gets it. It is reached through cgo; a program that is built without cgo, with the tag
@@ -24,8 +27,7 @@ type Runtime struct {
 type Options struct {
 	// Inputs and Outputs are the names of those of the model's that calls give and take, in this order.
 	Inputs, Outputs []string
-	// Threads that one operator is spread over; 0 (the default): one per core.
-	Threads int
+	Settings
 }
 
 // Tensor is a float32 tensor, row-major.

@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(r.Version) || !filepath.IsAbs(r.Path) {
 		t.Errorf("version %q, path %q", r.Version, r.Path)
 	}
-	s, err := r.Load(sum(t), onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Threads: 1})
+	s, err := r.Load(sum(t), onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Settings: onnxruntime.Settings{Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,5 +106,49 @@ func TestMissingLibrary(t *testing.T) {
 		if exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "ONNX Runtime is not there") {
 			t.Errorf("%q: code %d, %v", path, exit.Code(err), err)
 		}
+	}
+}
+
+// A bound model reads its inputs and writes its outputs where they are, and binds its threads where they are to be.
+func TestBound(t *testing.T) {
+	r := onnxruntimetest.Open(t)
+	x := onnxruntime.Tensor{Dims: []int{2, 2}, Data: make([]float32, 4)}
+	y := onnxruntime.Tensor{Dims: []int{2, 2}, Data: make([]float32, 4)}
+	o := onnxruntime.Options{Inputs: []string{"x"}, Outputs: []string{"y"}, Settings: onnxruntime.Settings{Threads: 2, Processors: []int{0}, NoArena: true, Optimization: "none"}}
+	b, err := r.Bind(sum(t), o, []onnxruntime.Tensor{x}, []onnxruntime.Tensor{y})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for n := range 3 {
+		x.Data[3] = float32(n)
+		if err := b.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if want := []float32{10, 20, 10, float32(20 + n)}; !slices.Equal(y.Data, want) {
+			t.Errorf("%v, want %v", y.Data, want)
+		}
+	}
+	good, short := []onnxruntime.Tensor{x}, onnxruntime.Tensor{Dims: []int{2, 2}, Data: y.Data[:3]}
+	for name, bind := range map[string]func() (*onnxruntime.Bound, error){
+		"no model":         func() (*onnxruntime.Bound, error) { return r.Bind(nil, o, good, good) },
+		"other bytes":      func() (*onnxruntime.Bound, error) { return r.Bind([]byte("no model"), o, good, good) },
+		"too few values":   func() (*onnxruntime.Bound, error) { return r.Bind(sum(t), o, good, []onnxruntime.Tensor{short}) },
+		"too many tensors": func() (*onnxruntime.Bound, error) { return r.Bind(sum(t), o, append(good, x), good) },
+	} {
+		if _, err := bind(); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSettingsOfAnotherLibrary(t *testing.T) {
+	r := onnxruntimetest.Open(t)
+	if err := r.CheckSettings(onnxruntime.Settings{Provider: onnxruntime.CPU, Optimization: onnxruntime.All}); err != nil {
+		t.Error(err)
+	}
+	// The tests' library has the CPU alone; the others are built for other systems.
+	if err := r.CheckSettings(onnxruntime.Settings{Provider: "qnn"}); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "no provider qnn") {
+		t.Errorf("%v", err)
 	}
 }

@@ -34,7 +34,7 @@ type Runner struct {
 	options Options
 	random  *rand.Rand
 	chosen  map[convolution]op.Lowering
-	evict   []uint64 // passed through before each call; nil: caches are left as they are
+	evictor *profiler.Evictor // before each call; nil: caches are left as they are
 }
 
 // Options of a runner.
@@ -51,10 +51,6 @@ type Options struct {
 	Parallel func(n int, task func(i int))
 }
 
-// evicted is how much memory is passed through so that caches are cold, in bytes: more than the caches of one core have,
-// though not all that a server's cores share.
-const evicted = 64 << 20
-
 // New makes a runner. A type of numbers that is not known is bad input.
 func New(b compute.Backend, o Options) (*Runner, error) {
 	o.DType = cmp.Or(o.DType, F32)
@@ -70,7 +66,7 @@ func New(b compute.Backend, o Options) (*Runner, error) {
 	}
 	r := &Runner{backend: b, options: o, random: rand.New(rand.NewPCG(o.Seed, 1)), chosen: map[convolution]op.Lowering{}}
 	if o.Caches == lut.Cold {
-		r.evict = make([]uint64, evicted/8)
+		r.evictor = profiler.NewEvictor()
 	}
 	return r, nil
 }
@@ -217,7 +213,7 @@ func (r *Runner) compile(in *inputs, build func(in []*graph.Node) *graph.Node) (
 	if err != nil {
 		return nil, err
 	}
-	c := &call{exec: exec, inputs: in, args: device.Arguments(in.tensors), evict: r.evict}
+	c := &call{exec: exec, inputs: in, args: device.Arguments(in.tensors), evictor: r.evictor}
 	if err := exec.PreCompile(c.args...); err != nil {
 		exec.Finalize()
 		return nil, err
@@ -279,18 +275,15 @@ func (in *inputs) free() { device.Free(in.tensors...) }
 
 // call implements [profiler.Call].
 type call struct {
-	exec   *graph.Exec
-	inputs *inputs
-	args   []any
-	evict  []uint64
+	exec    *graph.Exec
+	inputs  *inputs
+	args    []any
+	evictor *profiler.Evictor
 }
 
 // Run implements [profiler.Call].
 func (c *call) Run() (time.Duration, error) {
-	const line = 8 // numbers in a cache line of 64 bytes
-	for i := 0; i < len(c.evict); i += line {
-		c.evict[i]++
-	}
+	c.evictor.Pass()
 	start := time.Now()
 	out, err := c.exec.Call(c.args...)
 	took := time.Since(start)

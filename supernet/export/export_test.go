@@ -139,7 +139,7 @@ func theirs(t *testing.T, r *onnxruntime.Runtime, layers []Layer, o Options, n i
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := r.Load(data, onnxruntime.Options{Inputs: []string{Input}, Outputs: []string{m.Graph.Outputs[0].Name}, Threads: 1})
+	s, err := r.Load(data, onnxruntime.Options{Inputs: []string{Input}, Outputs: []string{m.Graph.Outputs[0].Name}, Settings: onnxruntime.Settings{Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestFixedBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := r.Load(data, onnxruntime.Options{Inputs: []string{Input}, Outputs: []string{Output}, Threads: 1})
+	s, err := r.Load(data, onnxruntime.Options{Inputs: []string{Input}, Outputs: []string{Output}, Settings: onnxruntime.Settings{Threads: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
