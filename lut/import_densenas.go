@@ -58,7 +58,7 @@ func ImportDenseNAS(r io.Reader, name string, s *space.Space) (*Table, error) {
 		Runtime:     Runtime{Name: "pytorch"},
 		Batch:       publishedBatch,
 		Resolutions: []int{s.Resolution},
-		DType:       "f32",
+		DType:       F32,
 		Layout:      "nchw",
 		Notes: append([]string{
 			"imported from a published table of DenseNAS for the space " + s.Name,

@@ -424,7 +424,7 @@ func (t *Table) runFlags() []string {
 	if t.Batch > 1 {
 		add("--batch", strconv.Itoa(t.Batch))
 	}
-	if t.DType != "" && t.DType != "f32" {
+	if t.DType != "" && t.DType != F32 {
 		add("--dtype", t.DType)
 	}
 	if t.Caches == Cold {

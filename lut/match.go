@@ -37,7 +37,7 @@ func (t *Table) CheckMatch(want Settings) error {
 		return exit.BadInput("%s: measured at batch %d, but %d is wanted; name a table at batch %d, or optimise for the table's with --lut-batch %d",
 			name, t.Batch, want.Batch, want.Batch, t.Batch)
 	}
-	if dtype := cmp.Or(want.DType, "f32"); t.DType != dtype {
+	if dtype := cmp.Or(want.DType, F32); t.DType != dtype {
 		return exit.BadInput("%s: measured with %s, but %s is wanted; name a table of %s, or optimise for the table's with --lut-dtype %s",
 			name, t.DType, dtype, dtype, t.DType)
 	}

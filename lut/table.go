@@ -67,6 +67,13 @@ type Policy struct {
 	Seed         int64   `json:"seed,omitempty"`           // of inputs, weights and order
 }
 
+// The types of numbers that operations are measured with, and networks are trained in.
+const (
+	F32  = "f32"
+	BF16 = "bf16"
+	F16  = "f16"
+)
+
 // What caches hold when an op is called.
 const (
 	// Warm: the op's own input and weights, as after a call of the same op.
@@ -330,7 +337,7 @@ func (t *Table) Check() error {
 			return fmt.Errorf("processors[%d] is %d after %d, allowed is an ascending order", i, n, t.Processors[i-1])
 		}
 	}
-	if !slices.Contains([]string{"f32", "bf16", "f16"}, t.DType) {
+	if !slices.Contains([]string{F32, BF16, F16}, t.DType) {
 		return fmt.Errorf("dtype is %.40q, known are f32, bf16 and f16", t.DType)
 	}
 	if !slices.Contains([]string{"nhwc", "nchw"}, t.Layout) {

@@ -19,7 +19,6 @@ import (
 	"densenas/internal/tables"
 	"densenas/lut"
 	"densenas/profiler"
-	"densenas/profiler/gomlxrunner"
 	"densenas/profiler/onnxrunner"
 	"densenas/supernet/space"
 )
@@ -175,7 +174,7 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 // checkTable refuses a table that was measured with another runtime than the network will be, unless that is forced, and says where
 // else they differ.
 func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) error {
-	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: gomlxrunner.F32, Layout: b.layout}
+	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: lut.F32, Layout: b.layout}
 	now.Policy.Caches = lut.Warm
 	var runtimes, others []string
 	for _, d := range lut.Differences(t, now.NewTable()) {
@@ -202,7 +201,7 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
 		return profiler.Summary{}, profiler.Summary{}, false, err
 	}
-	runner, err := b.runner(runnerOptions{batch: o.batch, seed: o.policy().Seed, dtype: gomlxrunner.F32, caches: lut.Warm, table: table})
+	runner, err := b.runner(runnerOptions{batch: o.batch, seed: o.policy().Seed, dtype: lut.F32, caches: lut.Warm, table: table})
 	if err != nil {
 		return fail(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/onnxruntime"
 	"densenas/lut"
-	"densenas/profiler/gomlxrunner"
 	"densenas/profiler/onnxrunner"
 )
 
@@ -92,8 +91,8 @@ func (o *backendOptions) openONNXRuntime(library string, stderr io.Writer) (open
 		runtime: lut.Runtime{Name: onnxRuntime, Version: version, Plugin: build.String(), Provider: settings.Provider, Optimization: settings.Optimization, NoArena: settings.NoArena},
 		threads: threads, processors: o.processors, layout: "nchw",
 		runner: func(ro runnerOptions) (runner, error) {
-			if ro.dtype != gomlxrunner.F32 {
-				return nil, exit.BadInput("ONNX Runtime is measured in %s only, not in %s: what `search export` writes has these numbers", gomlxrunner.F32, ro.dtype)
+			if ro.dtype != lut.F32 {
+				return nil, exit.BadInput("ONNX Runtime is measured in %s only, not in %s: what `search export` writes has these numbers", lut.F32, ro.dtype)
 			}
 			return onnxrunner.New(r, onnxrunner.Options{Batch: ro.batch, Seed: ro.seed, Caches: ro.caches, Settings: settings})
 		},

@@ -18,8 +18,8 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/progress"
 	"densenas/internal/tables"
+	"densenas/lut"
 	"densenas/search"
-	"densenas/search/rundir"
 	"densenas/supernet"
 	"densenas/supernet/lowering"
 	"densenas/supernet/space"
@@ -51,7 +51,7 @@ func (o *benchOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	f.IntVar(&o.Threads, "threads", 0, "threads that execute operations; 0 for no limit")
 	o.Sharing.AddFlags(f)
-	f.StringSliceVar(&o.DTypes, "dtype", []string{rundir.F32}, dtypeUsage+"; f32,bf16 times one after the other")
+	f.StringSliceVar(&o.DTypes, "dtype", []string{lut.F32}, dtypeUsage+"; f32,bf16 times one after the other")
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, next to the floors of arithmetic and memory traffic")
 	f.Var(&o.Format, "format", tables.FormatUsage)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 
 	"densenas/internal/exit"
-	"densenas/search/rundir"
+	"densenas/lut"
 )
 
 // dtypeUsage is the help text of a --dtype flag.
@@ -15,10 +15,10 @@ const dtypeUsage = "type of numbers of activations and products: f32 or bf16; we
 // activationsType returns the type that a name stands for.
 func activationsType(name string) (dtypes.DType, error) {
 	switch name {
-	case rundir.F32:
+	case lut.F32:
 		return dtypes.Float32, nil
-	case rundir.BF16:
+	case lut.BF16:
 		return dtypes.BFloat16, nil
 	}
-	return dtypes.InvalidDType, exit.BadInput("--dtype %q is unknown, give %s", name, strings.Join([]string{rundir.F32, rundir.BF16}, " or "))
+	return dtypes.InvalidDType, exit.BadInput("--dtype %q is unknown, give %s", name, strings.Join([]string{lut.F32, lut.BF16}, " or "))
 }

@@ -72,7 +72,7 @@ func (o *settings) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.ArchEpoch, "architecture-epoch", 0, "epoch from which on the architecture is trained (default: the configuration's)")
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	o.Sharing.AddFlags(f)
-	f.StringVar(&o.DType, "dtype", rundir.F32, dtypeUsage)
+	f.StringVar(&o.DType, "dtype", lut.F32, dtypeUsage)
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
 }
 

@@ -53,7 +53,7 @@ type Options struct {
 
 // New makes a runner. A type of numbers that is not known is bad input.
 func New(b compute.Backend, o Options) (*Runner, error) {
-	o.DType = cmp.Or(o.DType, F32)
+	o.DType = cmp.Or(o.DType, lut.F32)
 	if err := CheckDType(o.DType); err != nil {
 		return nil, err
 	}
@@ -73,18 +73,11 @@ func New(b compute.Backend, o Options) (*Runner, error) {
 
 // CheckDType refuses a type of numbers that is not known, as bad input.
 func CheckDType(name string) error {
-	if name != F32 && name != BF16 && name != F16 {
-		return exit.BadInput("dtype %q is not known, only %s, %s and %s", name, F32, BF16, F16)
+	if name != lut.F32 && name != lut.BF16 && name != lut.F16 {
+		return exit.BadInput("dtype %q is not known, only %s, %s and %s", name, lut.F32, lut.BF16, lut.F16)
 	}
 	return nil
 }
-
-// The types of numbers that operations are measured with.
-const (
-	F32  = "f32"
-	BF16 = "bf16"
-	F16  = "f16"
-)
 
 // Ops compiles the inference forms of operations. Where one can be written in several ways, that is the one of [Runner.Choose],
 // and named.
@@ -246,9 +239,9 @@ func (in *inputs) add(deviation float64, dims ...int) error {
 // upload copies values to the device, in the type that is computed with.
 func (in *inputs) upload(values []float32, dims []int) (*tensors.Tensor, error) {
 	switch in.dtype {
-	case BF16:
+	case lut.BF16:
 		return device.Upload(in.backend, convert(values, bfloat16.FromFloat32), dims...)
-	case F16:
+	case lut.F16:
 		return device.Upload(in.backend, convert(values, float16.FromFloat32), dims...)
 	}
 	return device.Upload(in.backend, values, dims...)

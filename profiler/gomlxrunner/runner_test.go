@@ -139,7 +139,7 @@ func TestTypesOfNumbers(t *testing.T) {
 	s := load(t)
 	ops := []space.Op{s.StemOp(), s.FirstOp(), s.StackOps(1)[0], s.FinalOp(s.Incoming(len(s.Blocks))[0]), s.ClassifierOp()}
 	backendstest.Each(t, func(t *testing.T, b backends.Backend) {
-		for _, dtype := range []string{gomlxrunner.F32, gomlxrunner.BF16, gomlxrunner.F16} {
+		for _, dtype := range []string{lut.F32, lut.BF16, lut.F16} {
 			r := runner(t, b.Backend, gomlxrunner.Options{Batch: 1, Seed: 1, DType: dtype})
 			compiled, err := r.Ops(t.Context(), ops)
 			if err != nil {

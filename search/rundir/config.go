@@ -17,6 +17,7 @@ import (
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
+	"densenas/lut"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -126,12 +127,6 @@ type LUT struct {
 	Caches     string `yaml:"caches"`     // likewise; lut.Warm unless named
 	Verified   bool   `yaml:"verified"`   // whether the table was held against whole networks
 }
-
-// Types of numbers in training.
-const (
-	F32  = "f32"
-	BF16 = "bf16"
-)
 
 // Default is the configuration of a built-in space; other spaces have mbv2's, with their name.
 func Default(space string) (*Config, error) {
@@ -324,8 +319,8 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s %.60q has characters that cannot be printed", text.field, text.value)
 		}
 	}
-	if c.DType != F32 && c.DType != BF16 {
-		return fmt.Errorf("dtype is %.60q, allowed is %s or %s", c.DType, F32, BF16)
+	if c.DType != lut.F32 && c.DType != lut.BF16 {
+		return fmt.Errorf("dtype is %.60q, allowed is %s or %s", c.DType, lut.F32, lut.BF16)
 	}
 	const below1, above0, above1 = 0.999999, 1e-6, 1.000001
 	for name, target := range map[string]float64{"multiply_adds": c.MultiplyAdds.TargetMillions, "parameters": c.Parameters.TargetMillions} {
