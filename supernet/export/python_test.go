@@ -65,17 +65,18 @@ func writeCase(t *testing.T, folder string, layers, folded []Layer, o Options) {
 		t.Fatal(err)
 	}
 	type named struct {
-		Name      string     `json:"name"`
-		Kind      space.Kind `json:"kind"`
-		Kernel    int        `json:"kernel"`
-		Expansion int        `json:"expansion"`
-		Stride    int        `json:"stride"`
-		In        int        `json:"in"`
-		Out       int        `json:"out"`
+		Name       string           `json:"name"`
+		Kind       space.Kind       `json:"kind"`
+		Kernel     int              `json:"kernel"`
+		Expansion  int              `json:"expansion"`
+		Stride     int              `json:"stride"`
+		In         int              `json:"in"`
+		Out        int              `json:"out"`
+		Activation space.Activation `json:"activation"`
 	}
 	var list []named
 	for _, l := range layers {
-		list = append(list, named{l.Name, l.Op.Kind, l.Op.Kernel, l.Op.Expansion, l.Op.Stride, l.Op.In, l.Op.Out})
+		list = append(list, named{l.Name, l.Op.Kind, l.Op.Kernel, l.Op.Expansion, l.Op.Stride, l.Op.In, l.Op.Out, l.Op.Activation})
 	}
 	names, err := json.Marshal(list)
 	if err != nil {

@@ -59,29 +59,46 @@ def batch_norm(x, t, prefix, epsilon):
     return x * scale[None, :, None, None] + shift[None, :, None, None]
 
 
+def relu(x):
+    return numpy.maximum(x, 0)
+
+
+def relu6(x):
+    return numpy.clip(x, 0, 6)
+
+
+def linear(x):
+    return x
+
+
 def layer(x, name, op, t):
-    def convolution(part, stride, padding, groups, clip):
+    def convolution(part, stride, padding, groups, behind):
         prefix = name + "." + (part + "." if part else "")
         y = conv2d(x, t[prefix + "weight"], t.get(prefix + "bias"), stride, padding, groups)
         if prefix + "norm.weight" in t:
             y = batch_norm(y, t, prefix + "norm.", 1e-3)
-        return numpy.clip(y, 0, 6) if clip else y
+        return behind(y)
 
     kind = op["kind"]
     if kind == "skip":
         return x
     if kind == "stem":
-        return convolution("", op["stride"], op["kernel"] // 2, 1, True)
+        return convolution("", op["stride"], op["kernel"] // 2, 1, relu if op["activation"] == "relu" else relu6)
     if kind == "final":
-        return convolution("", 1, 0, 1, True)
+        return convolution("", 1, 0, 1, relu6)
     if kind == "classifier":
         return x.mean(axis=(2, 3)) @ t[name + ".weight"].T + t[name + ".bias"]
-    before = x
+    before, alike = x, op["stride"] == 1 and op["in"] == op["out"]
+    if kind == "basic":
+        beside = x if alike else convolution("shortcut", op["stride"], 0, 1, linear)
+        x = convolution("first", op["stride"], 1, 1, relu)
+        x = convolution("second", 1, 1, 1, linear)
+        return relu(x + beside)
     if op["expansion"] > 1:
-        x = convolution("expand", 1, 0, 1, True)
-    x = convolution("depthwise", op["stride"], op["kernel"] // 2, x.shape[1], True)
-    x = convolution("project", 1, 0, 1, False)
-    return x + before if op["stride"] == 1 and op["in"] == op["out"] else x
+        x = convolution("expand", 1, 0, 1, relu6)
+    x = convolution("depthwise", op["stride"], op["kernel"] // 2, x.shape[1], relu6)
+    x = convolution("project", 1, 0, 1, linear)
+    return x + before if alike else x
 
 
 def compare(what, got, want):
