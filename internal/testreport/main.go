@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -86,6 +87,11 @@ func report(events io.Reader, w io.Writer) (failed int, err error) {
 			fmt.Fprint(w, strings.Join(outputs[name], ""))
 			if e.Test == "" {
 				failed++
+				for _, unfinished := range slices.Sorted(maps.Keys(outputs)) { // such as one that was too slow: nothing says how it ended
+					if test, of := strings.CutPrefix(unfinished, name); of && test != "" {
+						fmt.Fprintf(w, "%s did not end\n%s", test, strings.Join(outputs[unfinished], ""))
+					}
+				}
 			}
 		case "skip":
 			if e.Test != "" {

@@ -21,6 +21,7 @@ func TestReport(t *testing.T) {
 		`{"Action":"pass","Package":"m/a","Elapsed":1.234}`,
 		`{"Action":"output","Package":"m/b","Test":"TestBad","Output":"    b_test.go:3: two is not one\n"}`,
 		`{"Action":"fail","Package":"m/b","Test":"TestBad","Elapsed":0}`,
+		`{"Action":"output","Package":"m/b","Test":"TestSlow","Output":"panic: test timed out\n"}`,
 		`{"Action":"output","Package":"m/b","Output":"FAIL\n"}`,
 		`{"Action":"fail","Package":"m/b","Elapsed":0.5}`,
 		`{"Action":"build-output","ImportPath":"m/c","Output":"c.go:1: no such thing\n"}`,
@@ -35,6 +36,8 @@ func TestReport(t *testing.T) {
 	want := `ok    m/a  1.23s
     b_test.go:3: two is not one
 FAIL
+TestSlow did not end
+panic: test timed out
 c.go:1: no such thing
 1 tests were skipped:
   m/a TestXLA/xla: no XLA here: run make xla
