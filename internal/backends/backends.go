@@ -61,9 +61,11 @@ func (b Backend) Finalize() {
 }
 
 // Parallel calls task with 0 to n-1, several at once where the runtime compiles on several processors at once, also on those
-// that only execute otherwise, and returns when all have returned.
+// that only execute otherwise, and returns when all have returned. All compiling should go through it, the first executable above
+// all: XLA compiles on threads of their own, as many as there are processors for the thread that it compiles for first, and bound
+// to these.
 func (b Backend) Parallel(n int, task func(i int)) {
-	if b.compilers < 2 || n < 2 {
+	if b.compilers < 2 {
 		for i := range n {
 			task(i)
 		}

@@ -131,12 +131,7 @@ func (r *Runner) Empty() (profiler.Call, error) {
 			return nil, err
 		}
 	}
-	c, err := r.compile(inputs, func(in []*graph.Node) *graph.Node { return graph.Dot(in[0], in[1]).Product() })
-	if err != nil {
-		inputs.free()
-		return nil, err
-	}
-	return c, nil
+	return r.compileOne(job{"an empty call", inputs, func(in []*graph.Node) *graph.Node { return graph.Dot(in[0], in[1]).Product() }, nil})
 }
 
 // Network compiles the inference form of a whole architecture as one graph, written as lowering says; nil means taps
@@ -154,18 +149,13 @@ func (r *Runner) Network(a *space.Architecture, lowering network.Lowering) (prof
 		}
 		sizes = append(sizes, len(op.InferenceParameters(o)))
 	}
-	c, err := r.compile(inputs, func(in []*graph.Node) *graph.Node {
+	return r.compileOne(job{"a network", inputs, func(in []*graph.Node) *graph.Node {
 		params, rest := make([][]*graph.Node, len(sizes)), in[1:]
 		for i, n := range sizes {
 			params[i], rest = rest[:n:n], rest[n:]
 		}
 		return network.Inference(a, lowering, in[0], params)
-	})
-	if err != nil {
-		inputs.free()
-		return nil, err
-	}
-	return c, nil
+	}, nil})
 }
 
 // job is a graph to compile over inputs, which may be those of several jobs.
@@ -198,6 +188,16 @@ func (r *Runner) compileAll(ctx context.Context, jobs []job) error {
 		}
 	})
 	return cmp.Or(errs...)
+}
+
+// compileOne compiles one job, and frees its inputs where that fails.
+func (r *Runner) compileOne(j job) (profiler.Call, error) {
+	jobs := []job{j}
+	if err := r.compileAll(context.Background(), jobs); err != nil {
+		free(jobs)
+		return nil, err
+	}
+	return jobs[0].call, nil
 }
 
 // compile compiles a graph over the inputs, which the call then owns.
