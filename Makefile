@@ -1,7 +1,7 @@
 # `make` lists the targets. Only Go is needed; a C compiler adds the XLA backend.
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist demo demo-onnxruntime test bench bench-peer lint xla onnxruntime clean
+.PHONY: help build dist demo demo-onnxruntime targets test bench bench-peer lint xla onnxruntime clean
 
 GO ?= go
 export GO
@@ -44,6 +44,9 @@ demo: build ## Profile this machine, search on real images, report: the whole li
 demo-onnxruntime: build ## From a table measured in ONNX Runtime to an exported network measured there
 	@sh scripts/demo_onnxruntime.sh
 
+targets: build ## Search for ten targets and check that they are met, in about an hour: DATA=pictures.zip
+	@sh scripts/targets.sh
+
 test: lint ## Vet, lint and test, then say what was skipped
 	$(if $(CI),DENSENAS_REQUIRE_XLA=1 DENSENAS_REQUIRE_ONNXRUNTIME=1) $(GO) run ./internal/testreport $(TAGS) ./...
 ifeq ($(CGO),1)
@@ -80,5 +83,5 @@ ifneq ($(CGO),1)
 endif
 	@sh scripts/onnxruntime.sh
 
-clean: ## Remove what build, dist and demo made
-	rm -rf bin dist demo
+clean: ## Remove what build, dist, demo and targets made
+	rm -rf bin dist demo targets

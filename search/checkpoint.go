@@ -206,10 +206,5 @@ func parseCheckpoint(path string, f safetensors.File) (*Checkpoint, error) {
 	if s.Epoch < 0 || s.Pass < 0 || s.Pass > 1 || s.Step < 0 || s.AdamSteps < 0 {
 		return nil, exit.BadInput("%s: the position %d, %d, %d is out of range; %s", path, s.Epoch, s.Pass, s.Step, searchAnew)
 	}
-	for i, factor := range s.Factors {
-		if factor < 0 {
-			return nil, exit.BadInput("%s: factor %d is %g, allowed is from 0; %s", path, i, factor, searchAnew)
-		}
-	}
 	return c, nil
 }

@@ -11,10 +11,10 @@ import (
 // Objective is what the architecture is trained for besides accuracy: that its cost be low, or meet a target.
 type Objective struct {
 	Costs *objective.Costs
-	// Base and Factor weigh it: it adds Factor · log(cost)/log(Base) to the loss of an architecture step.
+	// Base and Factor weigh it where there is no target: it adds Factor · log(cost)/log(Base) to the loss of an architecture step.
 	Base, Factor float64
-	// Target, in the costs' unit, makes the factor a Lagrange multiplier instead where it is above 0: the factor starts from zero
-	// and grows by Options.MultiplierRate · log(cost/Target)/log(Base) at every architecture step, never below zero.
+	// Target, in the costs' unit, is steered to instead where it is above 0: every architecture step is corrected along the
+	// gradient of the expected cost, by as much as it is off, and choices are settled towards the end.
 	Target float64
 }
 
@@ -27,7 +27,7 @@ func (o Objective) Check() error {
 	})
 }
 
-// start is the factor before the first step: a multiplier grows where the target is exceeded, and has no say before.
+// start is the factor before the first step: a multiplier has no say before.
 func (o Objective) start() float64 {
 	if o.Target > 0 {
 		return 0
@@ -35,20 +35,14 @@ func (o Objective) start() float64 {
 	return o.Factor
 }
 
-// moved is the factor behind an architecture step that expected a cost.
-func (o Objective) moved(factor, cost, rate float64) float64 {
-	if o.Target > 0 {
-		return max(0, factor+rate*math.Log(cost/o.Target)/math.Log(o.Base))
-	}
-	return factor
-}
-
-// objectiveGradient is the gradient of Σ factor · log(cost)/log(base) over the objectives by the logits, and every expected cost.
-func (s *Search) objectiveGradient(p *space.Parameters) (gradient *space.Parameters, costs []float64) {
-	gradient = s.Space.NewParameters()
+// objectiveGradient is the gradient of Σ factor · log(cost)/log(base) over the objectives without a target by the logits.
+func (s *Search) objectiveGradient(p *space.Parameters) *space.Parameters {
+	gradient := s.Space.NewParameters()
 	for i, o := range s.Objectives {
+		if o.Target > 0 {
+			continue
+		}
 		cost, own := o.Costs.Chained(p)
-		costs = append(costs, cost)
 		weight := s.state.Factors[i] / (cost * math.Log(o.Base))
 		each(gradient, []*space.Parameters{own}, func(row []float64, others [][]float64) {
 			for k, g := range others[0] {
@@ -56,7 +50,7 @@ func (s *Search) objectiveGradient(p *space.Parameters) (gradient *space.Paramet
 			}
 		})
 	}
-	return gradient, costs
+	return gradient
 }
 
 // expected is every objective's expected cost, in its unit.

@@ -21,8 +21,6 @@ type Options struct {
 	NormMomentum float64
 	// Adam moves alpha and beta.
 	Adam AdamOptions
-	// MultiplierRate is how fast the factors of objectives with a target move.
-	MultiplierRate float64
 }
 
 // Check reports the first option that is out of range.
@@ -40,7 +38,6 @@ func (o Options) Check() error {
 		{"architecture weight decay", o.Adam.WeightDecay, 0, 1},
 		{"beta1", o.Adam.Beta1, 0, math.Nextafter(1, 0)},
 		{"beta2", o.Adam.Beta2, 0, math.Nextafter(1, 0)},
-		{"multiplier rate", o.MultiplierRate, 0, 1e6},
 	})
 }
 

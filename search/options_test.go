@@ -30,7 +30,7 @@ func TestCosine(t *testing.T) {
 func good() Options {
 	return Options{
 		Epochs: 3, ArchitectureEpoch: 1, Batch: 4, Seed: 1, Rate: 0.2, MinRate: 1e-4, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1,
-		Adam: AdamOptions{Rate: 0.01, Beta1: 0.5, Beta2: 0.999, WeightDecay: 1e-3}, MultiplierRate: 0.5,
+		Adam: AdamOptions{Rate: 0.01, Beta1: 0.5, Beta2: 0.999, WeightDecay: 1e-3},
 	}
 }
 

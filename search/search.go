@@ -47,7 +47,7 @@ type Search struct {
 type State struct {
 	Parameters *space.Parameters
 	Adam       *Adam
-	// Factors are the objectives': fixed, or Lagrange multipliers.
+	// Factors are the objectives': fixed, or with a target the multiplier of the last architecture step's correction.
 	Factors []float64
 	// Epoch, Pass (0: architecture, 1: weights) and Step say which batch comes next.
 	Epoch, Pass, Step int
@@ -94,7 +94,24 @@ type Progress struct {
 	Epoch, Pass int
 	Step, Steps int // of all steps of the search
 	Loss        float64
-	Expected    []float64 // cost by each objective
+	// Accuracy is of the pass so far, 0 to 1; ImagesPerSecond of the epoch so far, both passes counted.
+	Accuracy, ImagesPerSecond float64
+	Expected                  []float64 // cost by each objective
+	// EntropyAlpha, EntropyBeta and SkipShare are as of [Metrics].
+	EntropyAlpha, EntropyBeta, SkipShare float64
+}
+
+// NonFiniteError says that a step came to numbers that are none, and at which step. The state is that of the step before, but for
+// the engine's weights, which are lost.
+type NonFiniteError struct {
+	What              string // the loss, or the gradient of the architecture parameters
+	Value             float64
+	Epoch, Pass, Step int // as of [State]
+}
+
+func (e *NonFiniteError) Error() string {
+	pass := [...]string{"architecture", "weight"}[e.Pass]
+	return fmt.Sprintf("%s is %g at epoch %d, %s step %d", e.What, e.Value, e.Epoch, pass, e.Step)
 }
 
 // Metrics describe an epoch.
@@ -202,7 +219,7 @@ func (s *Search) Run(ctx context.Context) error {
 			err := s.pass(ctx, pass, step, func(r supernet.Result) {
 				done++
 				if s.Progress != nil {
-					s.Progress(Progress{s.state.Epoch, pass, done, total, r.Loss, s.expected()})
+					s.Progress(s.progress(pass, done, total, r.Loss))
 				}
 			})
 			if err != nil {
@@ -248,7 +265,7 @@ func (s *Search) pass(ctx context.Context, pass int, step func(supernet.Batch) (
 			return err
 		}
 		if math.IsNaN(result.Loss) || math.IsInf(result.Loss, 0) {
-			return fmt.Errorf("the loss is %g at epoch %d, step %d: lower the learning rate", result.Loss, s.state.Epoch, s.state.Step)
+			return s.nonFinite("the loss", result.Loss)
 		}
 		sums.add(result, images)
 		s.state.Running.Seconds += time.Since(start).Seconds()
@@ -296,15 +313,51 @@ func (s *Search) architectureStepOf(b supernet.Batch, choice *supernet.Choice) (
 	if err != nil {
 		return result, err
 	}
-	gradient, costs := s.objectiveGradient(p)
+	gradient := s.objectiveGradient(p)
 	addProducts(s.Space, choice, products, gradient)
+	if math.IsNaN(result.Loss) || math.IsInf(result.Loss, 0) {
+		return result, s.nonFinite("the loss", result.Loss)
+	}
+	if sum := sumOf(gradient); math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return result, s.nonFinite("the gradient of the architecture parameters", sum)
+	}
 	before := clone(p)
 	s.state.Adam.step(p, gradient, s.Options.Adam)
 	rescale(before, p, choice)
-	for i, o := range s.Objectives {
-		s.state.Factors[i] = o.moved(s.state.Factors[i], costs[i], s.Options.MultiplierRate)
+	if s.steered() {
+		s.steer(before)
 	}
 	return result, nil
+}
+
+// nonFinite is the error of the step at hand.
+func (s *Search) nonFinite(what string, value float64) error {
+	return &NonFiniteError{what, value, s.state.Epoch, s.state.Pass, s.state.Step}
+}
+
+// sumOf adds up all elements: it is finite only if they are.
+func sumOf(p *space.Parameters) float64 {
+	sum := 0.0
+	each(p, nil, func(row []float64, _ [][]float64) {
+		for _, v := range row {
+			sum += v
+		}
+	})
+	return sum
+}
+
+func (s *Search) progress(pass, done, total int, loss float64) Progress {
+	running := s.state.Running
+	p := Progress{Epoch: s.state.Epoch, Pass: pass, Step: done, Steps: total, Loss: loss, Expected: s.expected(), Accuracy: running.Weights.Accuracy()}
+	if pass == passArchitecture {
+		p.Accuracy = running.Architecture.Accuracy()
+	}
+	if running.Seconds > 0 {
+		p.ImagesPerSecond = float64(running.Weights.Images+running.Architecture.Images) / running.Seconds
+	}
+	p.EntropyAlpha, p.EntropyBeta = entropies(s.Space, s.state.Parameters)
+	p.SkipShare = skipShare(s.Space, s.state.Parameters)
+	return p
 }
 
 func (s *Search) metrics() Metrics {

@@ -81,7 +81,7 @@ func TestArchitectureStepsEqualATranscription(t *testing.T) {
 	for seed := range uint64(1000) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		in := randomSpace(t, r)
-		s := &Search{Space: in, Objectives: []Objective{latency(randomCosts(in, r))}, Engine: &fakeEngine{space: in}, Options: good()}
+		s := &Search{Space: in, Objectives: []Objective{latency(randomCosts(in, r))}, Engine: &fakeEngine{space: in, slope: 1, seed: 1}, Options: good()}
 		s.Options.Seed, s.Options.Adam.Rate = seed, 0.05
 		if err := s.Start(); err != nil {
 			t.Fatal(err)

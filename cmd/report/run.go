@@ -108,7 +108,12 @@ func (r *runReport) table(c *rundir.Config) tables.Table {
 		fmt.Sprintf("%d of %d epochs, architecture from epoch %d", len(r.Records), r.Epochs, c.ArchitectureEpoch),
 		"ms: " + r.latency(),
 		"H: mean entropy of the choices of alpha and beta, 1 undecided, 0 decided",
-		"skip: its mean probability; factor: weight of the latency in the loss",
+		"skip: its mean probability; factor: weight in the loss, or a target's multiplier",
+	}
+	for _, e := range r.Records {
+		for _, w := range e.Warnings {
+			out.Notes = append(out.Notes, fmt.Sprintf("warning: epoch %d: %s", e.Epoch, w))
+		}
 	}
 	if r.Torn {
 		out.Notes = append(out.Notes, "the last record broke off and is left out")
@@ -192,7 +197,7 @@ func (r *runReport) latency() string {
 // csv lists the epochs with all numbers.
 func (r *runReport) csv() tables.Table {
 	out := tables.Table{Header: []string{"epoch", "phase", "steps", "seconds", "images_per_second", "train_loss", "train_accuracy", "held_out_loss",
-		"held_out_accuracy", "expected_latency_ms", "target_latency_ms", "factor", "entropy_alpha", "entropy_beta", "skip_share"}}
+		"held_out_accuracy", "expected_latency_ms", "target_latency_ms", "factor", "entropy_alpha", "entropy_beta", "skip_share", "warnings"}}
 	others := r.others()
 	for i, o := range others {
 		column := o.column(i + 2) // the latency before is the first
@@ -211,7 +216,7 @@ func (r *runReport) csv() tables.Table {
 		}
 		row := []string{strconv.Itoa(e.Epoch), e.Phase, strconv.Itoa(e.Steps), exact(e.Seconds), exact(e.ImagesPerSecond),
 			exact(e.TrainLoss), exact(e.TrainAccuracy), optional(e.HeldOutLoss), optional(e.HeldOutAccuracy), exact(e.ExpectedLatencyMS), target,
-			exact(e.Factor), exact(e.EntropyAlpha), exact(e.EntropyBeta), exact(e.SkipShare)}
+			exact(e.Factor), exact(e.EntropyAlpha), exact(e.EntropyBeta), exact(e.SkipShare), kinds(e.Warnings)}
 		for k := range others {
 			o, target := e.Others[k], ""
 			if o.Target > 0 {
@@ -222,4 +227,13 @@ func (r *runReport) csv() tables.Table {
 		out.Rows = append(out.Rows, row)
 	}
 	return out
+}
+
+// kinds lists what an epoch is warned of.
+func kinds(warnings []rundir.Warning) string {
+	var kinds []string
+	for _, w := range warnings {
+		kinds = append(kinds, w.Kind)
+	}
+	return strings.Join(kinds, " ")
 }

@@ -47,6 +47,7 @@ type settings struct {
 	Backend       string
 	Sharing       sharing
 	DType         string
+	TensorBoard   bool
 	Output        string
 
 	flags *pflag.FlagSet
@@ -73,6 +74,7 @@ func (o *settings) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Backend, "backend", "auto", backends.Usage)
 	o.Sharing.AddFlags(f)
 	f.StringVar(&o.DType, "dtype", lut.F32, dtypeUsage)
+	f.BoolVar(&o.TensorBoard, "tensorboard", false, "write the records for TensorBoard too, into the folder tensorboard of the run")
 	f.StringVar(&o.Config, "config", "", "YAML file with any of a run's settings; flags go before it (default: built in, per space)")
 }
 
@@ -117,6 +119,7 @@ func (o *settings) config(own func(*rundir.Config) error) (*rundir.Config, error
 		"backend":            func() { c.Backend = o.Backend },
 		"devices":            func() { c.Devices = o.Sharing.Devices },
 		"dtype":              func() { c.DType = o.DType },
+		"tensorboard":        func() { c.TensorBoard = o.TensorBoard },
 		"sync-batch-norm":    func() { c.SyncBatchNorm = o.Sharing.SyncBatchNorm },
 	} {
 		if o.flags.Changed(flag) {

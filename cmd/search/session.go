@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/internal/progress"
+	"densenas/internal/tensorboard"
 	"densenas/lut"
 	"densenas/search"
 	"densenas/search/dataset"
@@ -107,8 +109,7 @@ func options(c *rundir.Config) search.Options {
 	return search.Options{
 		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, Batch: c.Batch, Seed: c.Seed,
 		Rate: c.Rate, MinRate: c.MinRate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
-		Adam:           search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
-		MultiplierRate: c.MultiplierRate,
+		Adam: search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
 	}
 }
 
@@ -235,25 +236,45 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 	if s.config.ArchitectureEpoch < s.config.Epochs {
 		s.network.CompileAhead(s.network.Executables(supernet.Backward))
 	}
+	var events *tensorboard.Writer
+	if s.config.TensorBoard {
+		var err error
+		if events, err = tensorboard.Open(filepath.Join(folder, rundir.TensorBoardFolder), s.search.State().Epoch); err != nil {
+			return notSaved(folder, err)
+		}
+	}
 	total, before := s.search.Steps(s.search.State().Epoch)
 	bar := progress.New(s.stderr, "search", total)
 	bar.Add(before, "")
 	shown := before
 	s.search.Progress = func(p search.Progress) {
-		note := fmt.Sprintf("epoch %d of %d, loss %.3f, expected %s", p.Epoch+1, s.config.Epochs, p.Loss, expectations(s.goals, p.Expected))
-		bar.Add(p.Step-shown, fmt.Sprintf("%s, %d executables", note, s.network.Statistics().Compiled))
+		note := fmt.Sprintf("epoch %d of %d, loss %.3f, accuracy %.1f %%, expected %s", p.Epoch+1, s.config.Epochs, p.Loss, 100*p.Accuracy, expectations(s.goals, p.Expected))
+		bar.Add(p.Step-shown, fmt.Sprintf("%s, H(α) %.2f, H(β) %.2f, skips %.0f %%, %.3g images/s, %d executables",
+			note, p.EntropyAlpha, p.EntropyBeta, 100*p.SkipShare, p.ImagesPerSecond, s.network.Statistics().Compiled))
 		shown = p.Step
 	}
 	s.search.EpochDone = func(m search.Metrics) error {
 		// The checkpoint says up to which epoch the records count, so it comes last.
-		err := rundir.AppendRecord(folder, s.record(m))
+		r, err := s.record(folder, m)
+		if err == nil {
+			err = rundir.AppendRecord(folder, r)
+		}
 		if err == nil {
 			err = s.save(folder)
+		}
+		if err == nil && events != nil {
+			err = events.Add(m.Epoch, scalars(r))
+		}
+		for _, w := range r.Warnings {
+			fmt.Fprintf(s.stderr, "warning: epoch %d: %s\n", m.Epoch, w)
 		}
 		return notSaved(folder, err)
 	}
 	err := s.search.Run(ctx)
 	bar.Done()
+	if closing := events.Close(); err == nil {
+		err = notSaved(folder, closing)
+	}
 	if saveErr := s.chooser.Save(); saveErr != nil {
 		fmt.Fprintf(s.stderr, "the choice of lowerings could not be kept for the next run: %v\n", saveErr)
 	}
@@ -263,10 +284,25 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		}
 		return interrupted(folder)
 	}
+	if broken := new(search.NonFiniteError); errors.As(err, &broken) {
+		return s.diverged(folder, broken)
+	}
 	if err != nil {
 		return err
 	}
 	return s.derive(folder, stdout)
+}
+
+// diverged says where numbers stopped to be numbers. Nothing of the step is saved: the last good checkpoint stays.
+func (s *session) diverged(folder string, broken *search.NonFiniteError) error {
+	where := "all weights and statistics are numbers"
+	if place, operation, err := s.network.NonFinite(); err != nil {
+		where = "which operation it comes from is not known: " + err.Error()
+	} else if place != "" {
+		where = fmt.Sprintf("the first operation that is not finite is %s at %s", operation, place)
+	}
+	return fmt.Errorf("%w; %s; the last good checkpoint, of %s, is kept: start a new run with a lower rate in --config, now %g",
+		broken, where, checkpointPath(folder), s.config.Rate)
 }
 
 // interrupted says the command that continues the run of a folder.
@@ -284,7 +320,33 @@ func notSaved(folder string, err error) error {
 
 func resumeLine(folder string) string { return command.Line("search", "resume", folder) }
 
-func (s *session) record(m search.Metrics) rundir.Record {
+// scalars are a record as TensorBoard shows it.
+func scalars(r rundir.Record) []tensorboard.Scalar {
+	found := []tensorboard.Scalar{
+		{Tag: "loss/train", Value: r.TrainLoss}, {Tag: "accuracy/train", Value: r.TrainAccuracy}, {Tag: "speed/images per second", Value: r.ImagesPerSecond},
+		{Tag: "architecture/entropy alpha", Value: r.EntropyAlpha}, {Tag: "architecture/entropy beta", Value: r.EntropyBeta},
+		{Tag: "architecture/skip share", Value: r.SkipShare},
+	}
+	if r.HeldOutLoss != nil && r.HeldOutAccuracy != nil {
+		found = append(found, tensorboard.Scalar{Tag: "loss/held out", Value: *r.HeldOutLoss}, tensorboard.Scalar{Tag: "accuracy/held out", Value: *r.HeldOutAccuracy})
+	}
+	cost := func(name string, expected, target, factor float64) {
+		found = append(found, tensorboard.Scalar{Tag: name + "/expected", Value: expected}, tensorboard.Scalar{Tag: name + "/factor", Value: factor})
+		if target > 0 {
+			found = append(found, tensorboard.Scalar{Tag: name + "/target", Value: target})
+		}
+	}
+	if r.ExpectedLatencyMS > 0 {
+		cost("latency ms", r.ExpectedLatencyMS, r.TargetLatencyMS, r.Factor)
+	}
+	for i, o := range r.Others {
+		cost(fmt.Sprintf("%s %d %s", o.Objective, i+2, o.Unit), o.Expected, o.Target, o.Factor)
+	}
+	return found
+}
+
+// record is that of an epoch, with what is to be warned of behind those before it.
+func (s *session) record(folder string, m search.Metrics) (rundir.Record, error) {
 	weights, architecture := m.Running.Weights, m.Running.Architecture
 	r := rundir.Record{
 		Epoch: m.Epoch, Phase: m.Phase, Steps: weights.Steps + architecture.Steps, Seconds: m.Running.Seconds,
@@ -310,7 +372,12 @@ func (s *session) record(m search.Metrics) rundir.Record {
 		loss, accuracy := architecture.MeanLoss(), architecture.Accuracy()
 		r.HeldOutLoss, r.HeldOutAccuracy = &loss, &accuracy
 	}
-	return r
+	before, _, err := rundir.ReadRecords(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	r.Warnings = rundir.Warnings(s.config, before, r, architecture.Images)
+	return r, nil
 }
 
 // derive writes the derived architecture, within all targets.

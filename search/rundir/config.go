@@ -66,6 +66,8 @@ type Config struct {
 	SyncBatchNorm bool   `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
 	DType         string `yaml:"dtype"`           // of activations and products: f32 or bf16; weights and statistics are f32
 
+	TensorBoard bool `yaml:"tensorboard"` // write the records for TensorBoard too
+
 	ArchitectureRate        float64 `yaml:"architecture_rate"` // of Adam, for alpha and beta
 	ArchitectureWeightDecay float64 `yaml:"architecture_weight_decay"`
 	AdamBeta1               float64 `yaml:"adam_beta1"`
@@ -77,10 +79,8 @@ type Config struct {
 	Objectives []string `yaml:"objectives"`
 	Base       float64  `yaml:"base"`   // of latency
 	Factor     float64  `yaml:"factor"` // of latency
-	// Where a target is above 0, the factor is a multiplier that starts from 0 and moves by
-	// multiplier_rate · log(expected/target)/log(base), never below 0.
+	// Where a target is above 0, the expected cost is steered to it, and the factor does not count.
 	TargetLatencyMS float64 `yaml:"target_latency_ms"`
-	MultiplierRate  float64 `yaml:"multiplier_rate"`
 	MultiplyAdds    Counted `yaml:"multiply_adds"`
 	Parameters      Counted `yaml:"parameters"`
 
@@ -349,7 +349,6 @@ func (c *Config) Validate() error {
 		{"base", c.Base, above1, 1e12},
 		{"factor", c.Factor, 0, 1e6},
 		{"target_latency_ms", c.TargetLatencyMS, 0, 1e9},
-		{"multiplier_rate", c.MultiplierRate, 0, 1e6},
 		{"multiply_adds.base_millions", c.MultiplyAdds.Base, above1, 1e12},
 		{"multiply_adds.factor", c.MultiplyAdds.Factor, 0, 1e6},
 		{"multiply_adds.target_millions", c.MultiplyAdds.TargetMillions, 0, 1e9},

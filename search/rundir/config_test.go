@@ -24,7 +24,7 @@ func TestDefaultsOfMbv2AreThePapers(t *testing.T) {
 	want := Config{Header: files.Header{Kind: "densenas.config", SchemaVersion: 1}, Space: "mbv2", Backend: "auto", Seed: 1, HeldOutShare: 0.2,
 		Epochs: 150, ArchitectureEpoch: 50, Batch: 352, Rate: 0.2, MinRate: 1e-4, Momentum: 0.9, WeightDecay: 4e-5, NormMomentum: 0.1,
 		ArchitectureRate: 3e-4, ArchitectureWeightDecay: 1e-3, AdamBeta1: 0.5, AdamBeta2: 0.999, Objectives: []string{ObjectiveLatency}, Base: 15, Factor: 0.15,
-		MultiplierRate: c.MultiplierRate, MultiplyAdds: c.MultiplyAdds, Parameters: c.Parameters, DType: "f32", LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}, OtherLUTs: []OtherLUT{}}
+		MultiplyAdds: c.MultiplyAdds, Parameters: c.Parameters, DType: "f32", LUT: LUT{Batch: 1, DType: "f32", Caches: "warm"}, OtherLUTs: []OtherLUT{}}
 	if diff := cmp.Diff(want, *c); diff != "" {
 		t.Errorf("(-paper +default):\n%s", diff)
 	}

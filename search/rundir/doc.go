@@ -3,6 +3,7 @@
 //	config.yaml    the configuration with every value, as the run began (Config)
 //	metrics.jsonl  one record per epoch (Record), appended and synced
 //	checkpoints/   the state that the run continues from
+//	tensorboard/   the records as event files of TensorBoard, where asked for
 //	params.json    the architecture parameters
 //	arch.json      the derived network
 //	.lock          held by the search that is writing the folder, removed at its end (Lock)
@@ -22,6 +23,7 @@ const (
 	ConfigFile        = "config.yaml"
 	MetricsFile       = "metrics.jsonl"
 	CheckpointsFolder = "checkpoints"
+	TensorBoardFolder = "tensorboard"
 	ParametersFile    = "params.json"
 	ArchitectureFile  = "arch.json"
 	LockFile          = ".lock"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,12 +48,14 @@ type Record struct {
 	// Of the latency by the first table; 0 where latency is no objective.
 	ExpectedLatencyMS float64 `json:"expected_latency_ms"`         // the chained cost
 	TargetLatencyMS   float64 `json:"target_latency_ms,omitempty"` // 0: none
-	Factor            float64 `json:"factor"`                      // of the latency in the loss, or the multiplier
+	Factor            float64 `json:"factor"`                      // of the latency in the loss; with a target the multiplier, of either sign
 	// Others are the objectives besides, in the order of the configuration: latencies by further tables, then what is counted.
 	Others       []OtherObjective `json:"other_objectives,omitempty"`
 	EntropyAlpha float64          `json:"entropy_alpha"` // mean over the layers, as a share of the largest: 0 to 1
 	EntropyBeta  float64          `json:"entropy_beta"`  // likewise, over the blocks
 	SkipShare    float64          `json:"skip_share"`    // mean probability of the skip where there is one
+	// Warnings are of what is beyond its limit in the epoch.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // OtherObjective is an objective besides the latency by the first table.
@@ -62,7 +65,7 @@ type OtherObjective struct {
 	Unit      string  `json:"unit"`             // of the next two: ms or millions
 	Expected  float64 `json:"expected"`         // the chained cost
 	Target    float64 `json:"target,omitempty"` // 0: none
-	Factor    float64 `json:"factor"`           // of the cost in the loss, or the multiplier
+	Factor    float64 `json:"factor"`           // of the cost in the loss; with a target the multiplier, of either sign
 }
 
 func (r *Record) check() error {
@@ -74,6 +77,9 @@ func (r *Record) check() error {
 	}
 	if r.Steps < 0 {
 		return fmt.Errorf("steps is %d, allowed is from 0", r.Steps)
+	}
+	if err := r.checkWarnings(); err != nil {
+		return err
 	}
 	loss, accuracy := 0.0, 0.0
 	if r.HeldOutLoss != nil {
@@ -96,11 +102,11 @@ func (r *Record) check() error {
 		if len(o.Objective) > 100 || len(o.Table) > maxText || len(o.Unit) > 100 {
 			return fmt.Errorf("%sobjective, table or unit is too long", at)
 		}
-		others = append(others, bounded{at + "expected", o.Expected, most}, bounded{at + "target", o.Target, most}, bounded{at + "factor", o.Factor, most})
+		others = append(others, bounded{at + "expected", o.Expected, most}, bounded{at + "target", o.Target, most}, bounded{at + "factor", math.Abs(o.Factor), most})
 	}
 	for _, f := range append(others, []bounded{{"seconds", r.Seconds, most}, {"images_per_second", r.ImagesPerSecond, most}, {"train_loss", r.TrainLoss, most}, {"train_accuracy", r.TrainAccuracy, share},
 		{"held_out_loss", loss, most}, {"held_out_accuracy", accuracy, share}, {"expected_latency_ms", r.ExpectedLatencyMS, most},
-		{"target_latency_ms", r.TargetLatencyMS, most}, {"factor", r.Factor, most}, {"entropy_alpha", r.EntropyAlpha, share},
+		{"target_latency_ms", r.TargetLatencyMS, most}, {"factor", math.Abs(r.Factor), most}, {"entropy_alpha", r.EntropyAlpha, share},
 		{"entropy_beta", r.EntropyBeta, share}, {"skip_share", r.SkipShare, share}}...) {
 		if !(f.value >= 0 && f.value <= f.high) {
 			return fmt.Errorf("%s is %g, allowed is 0 to %.0f", f.field, f.value, f.high)
