@@ -112,16 +112,22 @@ func pictures(t *testing.T, count int) *dataset.Dataset {
 	t.Helper()
 	folder := t.TempDir()
 	r := rand.New(rand.NewPCG(9, 9))
-	for part, n := range map[string]int{"train": count, "test": 2} {
-		for class, level := range map[string]int{"dark": 20, "light": 200} {
-			dir := filepath.Join(folder, part, class)
+	for _, part := range []struct {
+		name  string
+		count int
+	}{{"train", count}, {"test", 2}} {
+		for _, class := range []struct {
+			name  string
+			level int
+		}{{"dark", 20}, {"light", 200}} {
+			dir := filepath.Join(folder, part.name, class.name)
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			for i := range n {
+			for i := range part.count {
 				img := image.NewGray(image.Rect(0, 0, 8, 8))
 				for at := range img.Pix {
-					img.Pix[at] = uint8(level + r.IntN(30))
+					img.Pix[at] = uint8(class.level + r.IntN(30))
 				}
 				img.SetGray(0, 0, color.Gray{uint8(i)})
 				var data bytes.Buffer

@@ -6,7 +6,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -115,6 +117,72 @@ func TestResumedTrainingEqualsUninterrupted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// killedEnvironment has the checkpoint of a training that a test runs in a process of its own.
+const killedEnvironment = "DENSENAS_TEST_KILLED"
+
+// killedAt is the step that the process is killed behind: the second of the second epoch.
+const killedAt = 5
+
+// TestKilledTraining is no test: it is the process of a training, which ends as if by the power.
+func TestKilledTraining(t *testing.T) {
+	path := os.Getenv(killedEnvironment)
+	if path == "" {
+		t.Skip("only TestTrainingGoesOnBehindAKill runs this, in a process of its own")
+	}
+	o := smallTraining()
+	o.Checkpoint = path
+	o.Progress = func(step, _ int, _ float64) {
+		if step < killedAt {
+			return
+		}
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		if err != nil {
+			panic(err)
+		}
+		select {} // until the signal arrives
+	}
+	_, _, err := Train(context.Background(), backendstest.Go(t).Backend, smallNetwork(t, 2), pictures(t, 7), o)
+	t.Fatalf("the training came to its end: %v", err)
+}
+
+// A training whose process is killed goes on from the checkpoint of the last whole epoch, and ends bit for bit as one that was not.
+func TestTrainingGoesOnBehindAKill(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no signal kills there")
+	}
+	b, data := backendstest.Go(t), pictures(t, 7)
+	o := smallTraining()
+	want, wantSums, err := Train(context.Background(), b.Backend, smallNetwork(t, 2), data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Checkpoint = filepath.Join(t.TempDir(), "c.safetensors")
+	c := exec.Command(os.Args[0], "-test.run=^TestKilledTraining$")
+	c.Env = append(os.Environ(), killedEnvironment+"="+o.Checkpoint)
+	if out, err := c.CombinedOutput(); err == nil || strings.Contains(string(out), "FAIL") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	first := 0
+	o.Progress = func(step, _ int, _ float64) {
+		if first == 0 {
+			first = step
+		}
+	}
+	got, sums, err := Train(context.Background(), b.Backend, smallNetwork(t, 2), data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != 4 { // of 9 in three epochs
+		t.Errorf("it goes on with step %d", first)
+	}
+	if diff := cmp.Diff(want, got) + cmp.Diff(wantSums, sums); diff != "" {
+		t.Errorf("(-whole +killed):\n%.2000s", diff)
+	}
 }
 
 // Everything that decides what is trained is in the identity of a checkpoint, and what differs is said.

@@ -254,16 +254,16 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		shown = p.Step
 	}
 	s.search.EpochDone = func(m search.Metrics) error {
-		// The checkpoint says up to which epoch the records count, so it comes last.
+		// The checkpoint says up to which epoch records and events count, so it comes last.
 		r, err := s.record(folder, m)
 		if err == nil {
 			err = rundir.AppendRecord(folder, r)
 		}
-		if err == nil {
-			err = s.save(folder)
-		}
 		if err == nil && events != nil {
 			err = events.Add(m.Epoch, scalars(r))
+		}
+		if err == nil {
+			err = s.save(folder)
 		}
 		for _, w := range r.Warnings {
 			fmt.Fprintf(s.stderr, "warning: epoch %d: %s\n", m.Epoch, w)
@@ -299,7 +299,7 @@ func (s *session) diverged(folder string, broken *search.NonFiniteError) error {
 	if place, operation, err := s.network.NonFinite(); err != nil {
 		where = "which operation it comes from is not known: " + err.Error()
 	} else if place != "" {
-		where = fmt.Sprintf("the first operation that is not finite is %s at %s", operation, place)
+		where = fmt.Sprintf("it came up in %s at %s", operation, place)
 	}
 	return fmt.Errorf("%w; %s; the last good checkpoint, of %s, is kept: start a new run with a lower rate in --config, now %g",
 		broken, where, checkpointPath(folder), s.config.Rate)
@@ -389,7 +389,7 @@ func (s *session) derive(folder string, stdout io.Writer) error {
 	a := found[0]
 	path := filepath.Join(folder, rundir.ArchitectureFile)
 	if err := a.Write(path); err != nil {
-		return err
+		return notSaved(folder, err)
 	}
 	line := fmt.Sprintf("%s: %d layers, %.4g M multiply-adds, %.4g M parameters", path, len(a.Layers), float64(a.MultiplyAdds())/1e6, float64(a.Parameters())/1e6)
 	for i, table := range s.tables {
