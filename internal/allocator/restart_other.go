@@ -8,3 +8,6 @@ func restart([]string) {}
 
 // Trim does nothing here.
 func Trim() {}
+
+// Reserve does nothing here.
+func Reserve() {}
