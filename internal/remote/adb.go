@@ -26,7 +26,7 @@ func (a ADB) String() string {
 	if a.Serial == "" {
 		return "the phone"
 	}
-	return "the phone " + a.Serial
+	return "the phone " + exit.OneLine(a.Serial)
 }
 
 // phoneFolder is where adb's shell may write files and run them, on every phone.
