@@ -3,8 +3,8 @@ package onnxruntime_test
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
