@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	line := command.Line(append([]string{"profiler"}, args...)...)
 	return command.Program{
 		Name: "profiler", Short: "Measure how long operations of networks take on this device",
-		Subcommands: []*cobra.Command{planCommand(), overSSH(runCommand(line), line), measureCommand(), importCommand(), deviceCommand(), doctorCommand(), remoteCommand(),
+		Subcommands: []*cobra.Command{planCommand(), elsewhere(runCommand(line), line), measureCommand(), importCommand(), deviceCommand(), doctorCommand(), remoteCommand(),
 			mergeCommand(), diffCommand(), lintCommand(), exportCommand(), verifyCommand(line)},
 	}.Run(ctx, args, stdout, stderr)
 }

@@ -66,7 +66,7 @@ func TestUsage(t *testing.T) {
 	refused(t, folder, []string{"unknown command", "nonsense"}, "help", "nonsense")
 	if text, _ := profilerRun(t, "run", "--help"); !strings.Contains(text, "--device NAME ") {
 		t.Errorf("the help does not say that --device takes a name:\n%s", text)
-	} else if !strings.Contains(text, "--shard PART/PARTS ") || !strings.Contains(text, "--ssh-binary FILE ") {
+	} else if !strings.Contains(text, "--shard PART/PARTS ") || !strings.Contains(text, "--remote-binary FILE ") {
 		t.Errorf("the help takes a command for a value of a flag:\n%s", text)
 	}
 	help, _ := profilerRun(t)

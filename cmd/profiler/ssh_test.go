@@ -4,8 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,38 +15,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"densenas/internal/command"
 	"densenas/internal/exit"
-	"densenas/profiler"
+	"densenas/internal/onnxruntime/onnxruntimetest"
 )
 
 // requireSSHD is the environment variable that, when not empty, makes a missing sshd a failure instead of a skipped test.
 const requireSSHD = "DENSENAS_REQUIRE_SSHD"
 
-// server is a machine to run on: this one, behind an sshd on loopback.
-type server struct {
-	cache  string   // where it keeps runs
-	sshd   int      // process
-	flags  []string // that reach it
-	client string   // its private key
-}
-
-// binary builds the profiler that is copied.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "profiler")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "noxla", "-trimpath", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
-	return path
-}
-
-// startServer starts sshd as the user of the test, with keys, configuration and port of its own.
-func startServer(t *testing.T) *server {
+// startServer starts sshd on loopback as the user of the test, with keys, configuration and port of its own: this machine is the other
+// one, too.
+func startServer(t *testing.T) *machine {
 	t.Helper()
 	lacking := func(format string, a ...any) {
 		t.Helper()
@@ -87,11 +64,11 @@ func startServer(t *testing.T) *server {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	s := &server{cache: filepath.Join(folder, "cache"), client: filepath.Join(folder, "client")}
+	m := &machine{name: "127.0.0.1", cache: filepath.Join(folder, "cache"), reconnect: func(*testing.T) {}}
 	configuration := write(t, folder, "sshd_config", strings.Join([]string{
 		"ListenAddress 127.0.0.1", "Port " + strconv.Itoa(port), "HostKey " + filepath.Join(folder, "host"), "PidFile none", "UsePAM no", "StrictModes no",
 		"AuthorizedKeysFile " + write(t, folder, "authorized", string(public)), "PasswordAuthentication no", "PermitRootLogin prohibit-password",
-		"SetEnv XDG_CACHE_HOME=" + s.cache, "",
+		"SetEnv XDG_CACHE_HOME=" + m.cache, "",
 	}, "\n"))
 	log := &bytes.Buffer{}
 	daemon := exec.Command(sshd, "-D", "-e", "-f", configuration)
@@ -106,7 +83,17 @@ func startServer(t *testing.T) *server {
 			t.Logf("sshd said:\n%s", log)
 		}
 	})
-	s.sshd = daemon.Process.Pid
+	m.disconnect = func(t *testing.T) {
+		processes := sessions(t, daemon.Process.Pid)
+		if len(processes) == 0 {
+			t.Error("no connection to kill")
+		}
+		for _, process := range processes {
+			if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 	eventually(t, "sshd listens", func() bool {
 		c, err := net.Dial("tcp", listener.Addr().String())
 		if err == nil {
@@ -118,37 +105,15 @@ func startServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.flags = []string{"--ssh", fmt.Sprintf("%s@127.0.0.1:%d", me.Username, port), "--ssh-binary", binary(t)}
-	for _, option := range []string{"IdentityFile=" + s.client, "IdentitiesOnly=yes", "UserKnownHostsFile=" + filepath.Join(folder, "known"), "StrictHostKeyChecking=accept-new"} {
-		s.flags = append(s.flags, "--ssh-option", option)
+	m.flags = []string{"--ssh", fmt.Sprintf("%s@127.0.0.1:%d", me.Username, port)}
+	for _, option := range []string{"IdentityFile=" + filepath.Join(folder, "client"), "IdentitiesOnly=yes", "UserKnownHostsFile=" + filepath.Join(folder, "known"), "StrictHostKeyChecking=accept-new"} {
+		m.flags = append(m.flags, "--ssh-option", option)
 	}
-	return s
+	return m
 }
 
-// eventually waits for something that another process does.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(time.Minute); !is(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
-
-// there are the files of that name in the runs' folders on the server.
-func (s *server) there(t *testing.T, name string) []string {
-	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(s.cache, "densenas", "runs", "*", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return paths
-}
-
-// sessions are the processes that sshd started for connections.
-func (s *server) sessions(t *testing.T) []int {
+// sessions are the processes that an sshd started for connections.
+func sessions(t *testing.T, sshd int) []int {
 	t.Helper()
 	output, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
@@ -157,169 +122,54 @@ func (s *server) sessions(t *testing.T) []int {
 	var list []int
 	for line := range strings.Lines(string(output)) {
 		var process, parent int
-		if _, err := fmt.Sscan(line, &process, &parent); err == nil && parent == s.sshd {
+		if _, err := fmt.Sscan(line, &process, &parent); err == nil && parent == sshd {
 			list = append(list, process)
 		}
 	}
 	return list
 }
 
-// several is a pattern of so many operations of a space that they are not all complete at the same time: their rounds take longer
-// than the limit of 40 of them.
-const several, severalOf = "mbconv_k3_t3*", "cifar"
-
-// slowly are the arguments of a run of a few seconds.
-func (s *server) slowly(output string) []string {
-	return append([]string{"run", "--space", severalOf, "--only", several, "--backend", "go", "--precision", "0.0001", "--limit", "20ms", "-o", output}, s.flags...)
-}
-
 func TestRunOverSSH(t *testing.T) {
-	s := startServer(t)
+	m := startServer(t)
+	reaches := m.flags
+	m.flags = append(m.flags, "--remote-binary", staticProfiler(t))
+	testRuns(t, m)
 
-	t.Run("whole", func(t *testing.T) {
-		folder := t.TempDir()
-		tiny, err := os.ReadFile("../../supernet/space/spaces/tiny.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		space := write(t, folder, "my space.yaml", string(tiny))
-		device := write(t, folder, "device.yaml", "kind: densenas.device\nschema_version: 1\nname: box\nmodel: box\narchitecture: any\nbackend: go\ncores: 1\nthreads: 1\nbatch: 2\n")
-		path := filepath.Join(folder, "a.lut.json")
-		arguments := append([]string{"run", "--space", space, "--device", device, "--only", "skip_*", "--precision", "0.9", "--limit", "10ms", "-o", path}, s.flags...)
-		out, messages := profilerRun(t, arguments...)
-		table := read(t, path)
-		if out != "" || len(table.Entries) != 4 || table.Batch != 2 || table.Threads != 1 || !strings.Contains(messages, "backend: go, as asked for") {
-			t.Errorf("printed %q, %q; %+v", out, messages, table)
-		}
-		if _, err := profiler.ReadJournal(profiler.JournalPath(path)); err != nil {
-			t.Error(err)
-		}
-		samples := rawSamples(t, path)
-
-		// The table grows, from what is here: there nothing is left.
-		if left := s.there(t, "*"); len(left) > 0 {
-			t.Errorf("left there: %q", left)
-		}
-		arguments[6] = "[sc]*"
-		if _, messages = profilerRun(t, arguments...); strings.Contains(messages, "copying") {
-			t.Errorf("the program was copied again: %s", messages)
-		}
-		if table = read(t, path); len(table.Entries) != 6 || !bytes.HasPrefix(rawSamples(t, path), samples) {
-			t.Errorf("%d entries, or what was measured first is not in the journal any more", len(table.Entries))
-		}
-		if names := list(t, folder); names != "a.lut.json a.samples.jsonl device.yaml my space.yaml" {
-			t.Errorf("the folder has %s", names)
-		}
-	})
-
-	t.Run("lost connection", func(t *testing.T) {
+	t.Run("nobody", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.lut.json")
-		arguments := s.slowly(path)
-		ended := make(chan error, 1)
-		go func() {
-			ended <- run(t.Context(), arguments, &bytes.Buffer{}, &bytes.Buffer{})
-		}()
-		eventually(t, "a first operation is complete", func() bool { return len(s.there(t, "*.samples.jsonl")) > 0 })
-		sessions := s.sessions(t)
-		for _, process := range sessions {
-			if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
-				t.Error(err)
-			}
-		}
-		err := <-ended
-		if err == nil || exit.Code(err) != exit.CodeFailure || !strings.Contains(err.Error(), "lost") || !strings.HasSuffix(err.Error(), "continue with: "+command.Line(append([]string{"profiler"}, arguments...)...)) {
-			t.Fatalf("%v after %d sessions were killed, want a lost connection and the command that continues", err, len(sessions))
-		}
-		if names := list(t, filepath.Dir(path)); names != "" {
-			t.Errorf("left %s", names)
-		}
-		s.goesOn(t, arguments, path)
-	})
-
-	t.Run("interrupted", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "a.lut.json")
-		arguments := s.slowly(path)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		ended := make(chan error, 1)
-		go func() { ended <- run(ctx, arguments, &bytes.Buffer{}, &bytes.Buffer{}) }()
-		eventually(t, "a first operation is complete", func() bool { return len(s.there(t, "*.samples.jsonl")) > 0 })
-		cancel()
-		var interrupted exit.Interrupted
-		if err := <-ended; !errors.As(err, &interrupted) || interrupted.Continue != command.Line(append([]string{"profiler"}, arguments...)...) {
-			t.Fatalf("%v, want interrupted with the command that continues", err)
-		}
-		if saved := s.there(t, "*.lut.json"); len(saved) != 1 {
-			t.Errorf("%d tables are saved there", len(saved))
-		}
-		s.goesOn(t, arguments, path)
-	})
-
-	t.Run("strange names", func(t *testing.T) {
-		folder := t.TempDir()
-		t.Chdir(folder)
-		for _, name := range []string{"it's; $(touch owned) `touch owned`'; touch owned; '.lut.json", "-o größe\n.json"} {
-			profilerRun(t, append([]string{"run", "--space", "tiny", "--only", "skip_i12*", "--backend", "go", "--precision", "0.9", "--limit", "10ms", "--output=./" + name}, s.flags...)...)
-			if table := read(t, "./"+name); len(table.Entries) == 0 {
-				t.Errorf("%q is empty", name)
-			}
-		}
-		if entries, err := os.ReadDir(folder); err != nil || len(entries) != 4 {
-			t.Errorf("the folder has %s, %v", list(t, folder), err)
-		}
-	})
-
-	t.Run("refused", func(t *testing.T) {
-		folder := t.TempDir()
-		path := filepath.Join(folder, "a.lut.json")
-		run := func(more ...string) []string {
-			return append(append([]string{"run", "--space", "tiny", "-o", path}, s.flags...), more...)
-		}
-		refused(t, folder, []string{"127.0.0.1", "none of the"}, run("--only", "'; touch '"+folder+"/owned'; x")...)
-		refused(t, folder, []string{"127.0.0.1", "/no/such/plugin.so"}, run("--backend", "xla:/no/such/plugin.so")...)
-		refused(t, folder, []string{"threads"}, run("--threads", "100000")...)
-		if left := s.there(t, "*"); len(left) > 0 {
-			t.Errorf("left there: %q", left)
-		}
-		err := profilerError(t, run("--ssh", "nobody-"+strconv.Itoa(os.Getpid())+"@"+strings.SplitN(s.flags[1], "@", 2)[1])...)
+		user := "nobody-" + strconv.Itoa(os.Getpid()) + "@" + strings.SplitN(m.flags[1], "@", 2)[1]
+		err := run(t.Context(), append(append([]string{"run", "--space", "tiny", "-o", path}, m.flags...), "--ssh", user), &bytes.Buffer{}, &bytes.Buffer{})
 		if exit.Code(err) != exit.CodeFailure || !strings.Contains(err.Error(), "Permission denied") {
 			t.Errorf("a user that is not there: %v", err)
 		}
 	})
-}
 
-// goesOn runs the same command again, and checks that it measures the rest alone.
-func (s *server) goesOn(t *testing.T, arguments []string, path string) {
-	t.Helper()
-	saved := s.there(t, "*.samples.jsonl")
-	if len(saved) != 1 {
-		t.Fatalf("%d journals are there", len(saved))
-	}
-	before, err := os.ReadFile(saved[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, messages := profilerRun(t, arguments...)
-	after, err := os.ReadFile(profiler.JournalPath(path))
-	if err != nil || !bytes.HasPrefix(after, before[:bytes.LastIndexByte(before, '\n')+1]) || !strings.Contains(messages, "going on with") {
-		t.Errorf("it began anew: %v, %s", err, messages)
-	}
-	plan, err := (&sourceOptions{spaces: []string{severalOf}, only: several}).plan()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if table := read(t, path); len(table.Entries) != len(plan.Items) {
-		t.Errorf("%d of %d entries", len(table.Entries), len(plan.Items))
-	}
-	if left := s.there(t, "*"); len(left) > 0 {
-		t.Errorf("left there: %q", left)
-	}
-}
-
-// profilerError runs the program, and gives its error.
-func profilerError(t *testing.T, args ...string) error {
-	t.Helper()
-	return run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{})
+	// The library goes along, and is the one that is loaded there.
+	t.Run("ONNX Runtime", func(t *testing.T) {
+		r := onnxruntimetest.Open(t)
+		folder := t.TempDir()
+		path := filepath.Join(folder, "a.lut.json")
+		args := append([]string{"run", "--space", "tiny", "--only", "skip_*", "--backend", "onnxruntime", "--threads", "1", "--precision", "0.9", "--limit", "10ms", "-o", path}, reaches...)
+		refused(t, folder, []string{"static", "profiler-onnxruntime-"}, append(args, "--remote-binary", m.flags[len(m.flags)-1])...)
+		args = append(args, "--remote-binary", linkedProfiler(t), "--remote-library", r.Path)
+		_, messages := profilerRun(t, args...)
+		copies, err := filepath.Glob(filepath.Join(m.cache, "densenas", "lib", "*", "*"))
+		if err != nil || len(copies) != 1 || filepath.Base(copies[0]) != filepath.Base(r.Path) {
+			t.Fatalf("copied %q, %v", copies, err)
+		}
+		if !strings.Contains(messages, "onnxruntime "+r.Version+" from "+copies[0]) {
+			t.Errorf("another library was loaded: %s", messages)
+		}
+		table := read(t, path)
+		if len(table.Entries) != 4 || table.Runtime.Name != onnxRuntime || !strings.HasPrefix(table.Runtime.Plugin, filepath.Base(r.Path)+", sha256 ") {
+			t.Errorf("%d entries of %+v", len(table.Entries), table.Runtime)
+		}
+		args[4] = "[s]*"
+		if _, messages = profilerRun(t, args...); strings.Contains(messages, "copying") || len(read(t, path).Entries) != 5 {
+			t.Errorf("copied again, or not measured: %s", messages)
+		}
+		refused(t, folder, []string{m.name, "/no/such/library.so"}, append(args[:len(args)-2:len(args)-2], "--backend", "onnxruntime:/no/such/library.so")...)
+	})
 }
 
 func TestSSHRefusesBeforeItConnects(t *testing.T) {
@@ -329,6 +179,8 @@ func TestSSHRefusesBeforeItConnects(t *testing.T) {
 	refused(t, folder, []string{"-o"}, "run", "--space", "tiny", "--ssh", "pi@board")
 	refused(t, folder, []string{"nowhere.yaml"}, "run", "--space", "nowhere.yaml", "--ssh", "pi@board", "-o", path)
 	refused(t, folder, []string{"--ssh"}, "run", "--space", "tiny", "-o", path, "--ssh-option", "Port=1")
+	refused(t, folder, []string{"--ssh or --adb"}, "run", "--space", "tiny", "-o", path, "--remote-library", "x.so")
+	refused(t, folder, []string{"--remote-library", "backend is go"}, "run", "--space", "tiny", "-o", path, "--ssh", "pi@board", "--backend", "go", "--remote-library", "x.so")
 	space := write(t, folder, "space.yaml", "x")
 	refused(t, folder, []string{"overwrite the input"}, "run", "--space", space, "-o", space, "--ssh", "pi@board")
 }
@@ -349,26 +201,4 @@ func TestSSHRefusesOtherMachines(t *testing.T) {
 	}
 	t.Setenv("PATH", folder)
 	refused(t, folder, []string{"no ssh on the PATH"}, "run", "--space", "tiny", "-o", filepath.Join(folder, "a.lut.json"), "--ssh", "pi@board")
-}
-
-func TestRunsOverSSHAreNamedByWhereTheTableIsAndWhatItHolds(t *testing.T) {
-	folder := t.TempDir()
-	name := func(table string) string {
-		t.Helper()
-		got, err := runID(filepath.Join(folder, table), profiler.JournalPath(filepath.Join(folder, table)))
-		if err != nil || len(got) != 32 {
-			t.Fatalf("%q, %v", got, err)
-		}
-		return got
-	}
-	first := name("a.lut.json")
-	if name("./a.lut.json") != first || name("b.lut.json") == first {
-		t.Error("the name does not follow the place")
-	}
-	write(t, folder, "a.lut.json", "x")
-	second := name("a.lut.json")
-	write(t, folder, "a.samples.jsonl", "x")
-	if third := name("a.lut.json"); second == first || third == second {
-		t.Error("the name does not follow the contents")
-	}
 }

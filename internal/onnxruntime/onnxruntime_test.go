@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -147,8 +148,17 @@ func TestSettingsOfAnotherLibrary(t *testing.T) {
 	if err := r.CheckSettings(onnxruntime.Settings{Provider: onnxruntime.CPU, Optimization: onnxruntime.All}); err != nil {
 		t.Error(err)
 	}
-	// The tests' library has the CPU alone; the others are built for other systems.
-	if err := r.CheckSettings(onnxruntime.Settings{Provider: "qnn"}); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "no provider qnn") {
-		t.Errorf("%v", err)
+	// The tests' library for Linux has the CPU alone. It knows the names of the others, all the same.
+	for _, provider := range onnxruntime.Providers() {
+		if provider == onnxruntime.CPU || provider == "coreml" && runtime.GOOS == "darwin" {
+			continue
+		}
+		err := r.CheckSettings(onnxruntime.Settings{Provider: provider})
+		if exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "no provider "+provider) || strings.Contains(err.Error(), "Unknown provider") {
+			t.Errorf("%s: %v", provider, err)
+		}
+	}
+	if err := (onnxruntime.Settings{Provider: "nnapi"}).Check(); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "xnnpack") {
+		t.Errorf("nnapi: %v", err)
 	}
 }

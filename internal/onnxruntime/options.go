@@ -70,7 +70,7 @@ func set(options *ort.SessionOptions, s Settings) error {
 		}
 	}
 	if err := appendProvider(options, s); err != nil {
-		return exit.BadInput("this library of ONNX Runtime has no provider %s: %s; name a library that was built with it, or another provider", s.Provider, exit.OneLine(err.Error()))
+		return exit.BadInput("this library of ONNX Runtime has no provider %s: %s; name a library that was built with it, or another provider", s.Provider, strings.TrimSuffix(exit.OneLine(err.Error()), "."))
 	}
 	return nil
 }

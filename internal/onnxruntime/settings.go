@@ -38,6 +38,9 @@ const All = "all"
 
 // Check refuses names that are not known, as bad input.
 func (s Settings) Check() error {
+	if s.Provider == "nnapi" {
+		return exit.BadInput("provider nnapi cannot be asked for by its name in ONNX Runtime's C interface, which other programs than Android's apps use; take xnnpack, qnn or cpu")
+	}
 	if s.Provider != "" && !slices.Contains(Providers(), s.Provider) {
 		return exit.BadInput("provider %.40q of ONNX Runtime is not known, only %s", s.Provider, strings.Join(Providers(), ", "))
 	}

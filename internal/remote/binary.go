@@ -18,6 +18,9 @@ type platform struct{ system, architecture string }
 
 func (p platform) String() string { return p.system + "-" + p.architecture }
 
+// android has Linux's kernel and a C library of its own.
+const android = "android"
+
 // parsePlatform reads what `uname -sm` prints.
 func parsePlatform(host, uname string) (platform, error) {
 	system, machine, _ := strings.Cut(strings.TrimSpace(uname), " ")
@@ -46,26 +49,57 @@ func parsePlatform(host, uname string) (platform, error) {
 	return p, nil
 }
 
-// program is a file that can be copied to the other machine.
-type program struct {
-	path   string
+// part is a file that can be copied to the other machine.
+type part struct {
+	path   string // here
+	folder string // of its kind there
+	name   string // there: letters, digits, dots, hyphens and underscores
 	digest string // SHA-256, in hexadecimal
 	size   int64
 }
 
-// maxProgram bounds the size of a program.
-const maxProgram = 1 << 30
+// there is the file's path below the cache of the other machine.
+func (p part) there() string { return p.folder + "/" + p.digest + "/" + p.name }
+
+// maxPart bounds the size of a part.
+const maxPart = 1 << 30
+
+// newPart reads a file.
+func newPart(path, folder, name string) (part, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return part{}, exit.AsBadInput(err)
+	}
+	defer file.Close()
+	digest := sha256.New()
+	size, err := io.Copy(digest, io.LimitReader(file, maxPart+1))
+	if err != nil {
+		return part{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if size > maxPart {
+		return part{}, exit.BadInput("%s is larger than anything that is copied; is it the right file?", path)
+	}
+	return part{path, folder, name, hex.EncodeToString(digest.Sum(nil)), size}, nil
+}
 
 // findProgram takes the program for p: the one given, if any, or the one that `make dist` put beside the running one, in dist there
-// or in dist one folder up.
-func findProgram(given string, p platform) (program, error) {
+// or in dist one folder up. Where the run measures in ONNX Runtime it must have that.
+func findProgram(given string, p platform, onnxRuntime bool) (part, error) {
 	if given != "" {
-		return checkProgram(given, p)
+		return checkProgram(given, p, onnxRuntime)
 	}
-	name := "profiler-" + p.String()
+	name, way := "profiler-"+p.String(), "build it by `make dist`"
+	switch {
+	case onnxRuntime && p.system == android:
+		name, way = "profiler-onnxruntime-"+p.String(), "build it with Android's NDK: docs/profiling-a-device.md has the command"
+	case onnxRuntime:
+		name, way = "profiler-onnxruntime-"+p.String(), "build it by `make dist`, which makes the one for linux-arm64, or by `make build` on a machine of that kind"
+	case p.system == android:
+		name = "profiler-" + platform{"linux", p.architecture}.String() // it is static
+	}
 	running, err := os.Executable()
 	if err != nil {
-		return program{}, fmt.Errorf("where is this program: %w", err)
+		return part{}, fmt.Errorf("where is this program: %w", err)
 	}
 	if resolved, err := filepath.EvalSymlinks(running); err == nil {
 		running = resolved
@@ -73,40 +107,38 @@ func findProgram(given string, p platform) (program, error) {
 	folder := filepath.Dir(running)
 	for _, path := range []string{filepath.Join(folder, name), filepath.Join(folder, "dist", name), filepath.Join(folder, "..", "dist", name)} {
 		if _, err := os.Stat(path); err == nil {
-			return checkProgram(path, p)
+			return checkProgram(path, p, onnxRuntime)
 		}
 	}
-	return program{}, exit.BadInput("no %s beside this program or in dist: build it by `make dist`, or name a profiler for %s by --ssh-binary", name, p)
+	return part{}, exit.BadInput("no %s beside this program or in dist: %s, or name a profiler for %s by --remote-binary", name, way, p)
 }
 
-// checkProgram says whether a file is the profiler, built for p.
-func checkProgram(path string, p platform) (program, error) {
+// checkProgram says whether a file is the profiler, and runs on p.
+func checkProgram(path string, p platform, onnxRuntime bool) (part, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
-		return program{}, exit.BadInput("%s is not a program made by Go: %w; build one by `make dist`", path, err)
+		return part{}, exit.BadInput("%s is not a program made by Go: %w; build one by `make dist`", path, err)
 	}
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
 	}
 	if info.Path != "densenas/cmd/profiler" {
-		return program{}, exit.BadInput("%s is the program %.80q, expected a profiler; build one by `make dist`", path, info.Path)
+		return part{}, exit.BadInput("%s is the program %.80q, expected a profiler; build one by `make dist`", path, info.Path)
 	}
-	if is := (platform{settings["GOOS"], settings["GOARCH"]}); is != p {
-		return program{}, exit.BadInput("%s is built for %s, but the other machine is %s; build one by `make dist`", path, is, p)
+	linked := settings["CGO_ENABLED"] == "1" // against the C library of its system
+	is, need := platform{settings["GOOS"], settings["GOARCH"]}, p
+	if p.system == android && is.system == "linux" {
+		if linked {
+			return part{}, exit.BadInput("%s needs a Linux C library, which Android does not have: take the static profiler-linux-%s of `make dist`, or build one with Android's NDK", path, p.architecture)
+		}
+		need.system = "linux"
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return program{}, exit.AsBadInput(err)
+	if is != need {
+		return part{}, exit.BadInput("%s is built for %s, but the other machine is %s; build one by `make dist`", path, is, p)
 	}
-	defer file.Close()
-	digest := sha256.New()
-	size, err := io.Copy(digest, io.LimitReader(file, maxProgram+1))
-	if err != nil {
-		return program{}, fmt.Errorf("%s: %w", path, err)
+	if onnxRuntime && !linked {
+		return part{}, exit.BadInput("%s is static, and without ONNX Runtime: take one that was built with cgo for %s, such as profiler-onnxruntime-%s", path, p, p)
 	}
-	if size > maxProgram {
-		return program{}, exit.BadInput("%s is larger than any profiler; is it the right file?", path)
-	}
-	return program{path, hex.EncodeToString(digest.Sum(nil)), size}, nil
+	return newPart(path, "bin", "profiler")
 }

@@ -24,7 +24,7 @@ func TestFindProgramTakesNothingButTheProfiler(t *testing.T) {
 		"/no/one": "not a program made by Go",
 		"":        "no profiler-linux-arm64 beside this program or in dist: build it by `make dist`",
 	} {
-		if _, err := findProgram(path, platform{"linux", "arm64"}); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), want) {
+		if _, err := findProgram(path, platform{"linux", "arm64"}, false); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", path, err, want)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,11 +19,37 @@ import (
 	"densenas/internal/files"
 )
 
+// Road is a way to another machine: [SSH] or [ADB].
+type Road interface {
+	// String is the machine, as messages name it.
+	String() string
+	// connect finds what goes the road, and the machine as far as that can be told without it.
+	connect(ctx context.Context) (connection, error)
+}
+
+// connection reaches the POSIX shell of a machine.
+type connection interface {
+	// String is what goes there, and the machine.
+	String() string
+	// command runs a script in the shell: streams and exit code are the script's.
+	command(ctx context.Context, script string) (*exec.Cmd, error)
+	// platform is what runs on the machine, where `uname -sm` prints this.
+	platform(uname string) (platform, error)
+	// upload runs a script there that reads file from its standard input.
+	upload(ctx context.Context, file *os.File, script string) error
+}
+
 // Job is a run on another machine.
 type Job struct {
-	Target  Target
-	Options []string // of ssh, as in ssh -o; they come before those of this package
-	Program string   // profiler for the other machine; empty: the one that was built beside the running one
+	Road    Road
+	Program string // profiler for the other machine; empty: the one that was built beside the running one
+
+	// ONNXRuntime says that the run measures in ONNX Runtime, so that the program must have it.
+	ONNXRuntime bool
+	// CopyLibrary has the run there use the library of ONNX Runtime that is here: Library or, where that is empty, the newest of the
+	// user's own for that machine, if there is any.
+	CopyLibrary bool
+	Library     string
 
 	ID        string   // 32 hexadecimal digits; the same for a run that goes on
 	Arguments []string // of the profiler there, where files have the names of a run's folder
@@ -46,62 +71,29 @@ const (
 // Run runs a job, writing what the other machine says to stderr. An error of the run there has its exit code here too. Where ctx
 // ends, the run there saves and ends; where the connection is lost it does so within a minute. The same job then goes on.
 func Run(ctx context.Context, job Job, stderr io.Writer) error {
-	client, err := exec.LookPath("ssh")
-	if err != nil {
-		return exit.BadInput("there is no ssh on the PATH; install the OpenSSH client")
-	}
-	s := session{job, client, stderr}
-	program, err := s.prepare(ctx)
+	s := session{Job: job, stderr: stderr}
+	there, err := s.prepare(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return exit.Interrupted{Continue: job.CommandLine}
 		}
 		return err
 	}
-	return s.run(ctx, program)
+	return s.run(ctx, there)
 }
 
 type session struct {
 	Job
-	client string
-	stderr io.Writer
+	connection connection
+	stderr     io.Writer
 }
 
-// command is ssh with a script for the other machine's shell.
-func (s *session) command(ctx context.Context, script string) (*exec.Cmd, error) {
-	line, err := shellCommand(script)
-	if err != nil {
-		return nil, err
-	}
-	// The first value of an option holds. Nothing may ask: there is a progress bar where the question would be.
-	args := []string{"-T", "-o", "BatchMode=yes"}
-	for _, option := range s.Options {
-		args = append(args, "-o", option)
-	}
-	for _, option := range []string{"ServerAliveInterval=15", "ServerAliveCountMax=4", "ConnectTimeout=15", "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no"} {
-		args = append(args, "-o", option)
-	}
-	if s.Target.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(s.Target.Port))
-	}
-	if s.Target.User != "" {
-		args = append(args, "-l", s.Target.User)
-	}
-	c := exec.CommandContext(ctx, s.client, append(args, "--", s.Target.Host, line)...)
-	apart(c)
-	return c, nil
-}
-
-// do runs a short script and returns the beginning of what it prints.
-func (s *session) do(ctx context.Context, script string, stdin io.Reader) (string, error) {
-	c, err := s.command(ctx, script)
-	if err != nil {
-		return "", err
-	}
+// do runs a command of a connection and returns the beginning of what it prints.
+func do(c *exec.Cmd, stdin io.Reader, by fmt.Stringer) (string, error) {
 	out, said := &head{most: maxNoise}, &head{most: 4096}
 	c.Stdin, c.Stdout, c.Stderr = stdin, out, said
 	if err := c.Run(); err != nil {
-		return "", fmt.Errorf("%s by ssh: %s (%w)", s.Target, cmp.Or(exit.OneLine(said.String()), "no reason given"), err)
+		return out.String(), fmt.Errorf("%s: %s (%w)", by, cmp.Or(exit.OneLine(said.String()), "no reason given"), err)
 	}
 	return out.String(), nil
 }
@@ -117,43 +109,70 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// prepare sees to it that the program is on the other machine.
-func (s *session) prepare(ctx context.Context) (program, error) {
-	out, err := s.do(ctx, probeScript, nil)
+// there are the copies on the other machine that a run needs.
+type there struct {
+	program part
+	library part // without a path: none
+}
+
+// prepare sees to it that the program and the library are on the other machine.
+func (s *session) prepare(ctx context.Context) (there, error) {
+	var t there
+	var err error
+	if s.connection, err = s.Road.connect(ctx); err != nil {
+		return t, err
+	}
+	c, err := s.connection.command(ctx, probeScript)
 	if err != nil {
-		return program{}, err
+		return t, err
+	}
+	out, err := do(c, nil, s.connection)
+	if err != nil {
+		return t, err
 	}
 	_, after, found := strings.Cut(out, probeMark+"\n")
 	lines := strings.Split(after, "\n")
 	if !found || len(lines) < 2 {
-		return program{}, fmt.Errorf("%s does not run a POSIX shell: it answered %.100q", s.Target, out)
+		return t, fmt.Errorf("%s does not run a POSIX shell: it answered %.100q", s.Road, out)
 	}
-	p, err := parsePlatform(s.Target.String(), lines[0])
+	p, err := s.connection.platform(lines[0])
 	if err != nil {
-		return program{}, err
+		return t, err
 	}
-	found2, err := findProgram(s.Program, p)
+	if t.program, err = findProgram(s.Program, p, s.ONNXRuntime); err != nil {
+		return t, err
+	}
+	if s.CopyLibrary {
+		if t.library, err = findLibrary(s.Library, p); err != nil {
+			return t, err
+		}
+	}
+	for _, part := range []part{t.program, t.library} {
+		if part.path == "" || slices.ContainsFunc(lines[1:], func(path string) bool { return strings.HasSuffix(path, "/"+part.there()) }) {
+			continue
+		}
+		if err := s.upload(ctx, part); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+func (s *session) upload(ctx context.Context, p part) error {
+	file, err := os.Open(p.path)
 	if err != nil {
-		return program{}, err
-	}
-	if slices.ContainsFunc(lines[1:], func(path string) bool { return strings.HasSuffix(path, "/bin/"+found2.digest+"/profiler") }) {
-		return found2, nil
-	}
-	file, err := os.Open(found2.path)
-	if err != nil {
-		return program{}, exit.AsBadInput(err)
+		return exit.AsBadInput(err)
 	}
 	defer file.Close()
-	fmt.Fprintf(s.stderr, "copying %s to %s, %d MB\n", filepath.Base(found2.path), s.Target, found2.size>>20)
-	_, err = s.do(ctx, uploadScript(found2.digest, found2.size), file)
-	return found2, err
+	fmt.Fprintf(s.stderr, "copying %s to %s, %d MB\n", filepath.Base(p.path), s.Road, p.size>>20)
+	return s.connection.upload(ctx, file, uploadScript(p))
 }
 
 // run runs the program on the other machine, and takes what it answers.
-func (s *session) run(ctx context.Context, p program) error {
+func (s *session) run(ctx context.Context, t there) error {
 	aborted, abort := context.WithCancel(context.WithoutCancel(ctx)) // ends the client, not the run there
 	defer abort()
-	c, err := s.command(aborted, serveScript(p.digest, s.ID))
+	c, err := s.connection.command(aborted, serveScript(t, s.ID))
 	if err != nil {
 		return err
 	}
@@ -178,7 +197,7 @@ func (s *session) run(ctx context.Context, p program) error {
 	})
 	defer stop()
 
-	err = s.take(bufio.NewReader(stdout))
+	err = s.take(bufio.NewReader(listen(stdout, abort)))
 	taken <- err == nil
 	late := time.AfterFunc(endWait, abort)
 	defer late.Stop()
@@ -193,11 +212,11 @@ func (s *session) run(ctx context.Context, p program) error {
 	case ctx.Err() != nil:
 		return exit.Interrupted{Continue: s.CommandLine}
 	case errors.As(err, &answered):
-		return answered.as(s.Target, s.CommandLine)
+		return answered.as(s.Road, s.CommandLine)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("the connection to %s was lost (%v); what was measured is safe there: continue with: %s", s.Target, errors.Join(waitErr, writeErr), s.CommandLine)
+		return fmt.Errorf("the connection to %s was lost (%v); what was measured is safe there: continue with: %s", s.Road, errors.Join(waitErr, writeErr), s.CommandLine)
 	}
-	return fmt.Errorf("%s: %w", s.Target, err)
+	return fmt.Errorf("%s: %w", s.Road, err)
 }
 
 // write sends the request, and bytes that show that this side is alive until the reply is taken; then, if it could be, a byte
@@ -298,6 +317,26 @@ func (s *session) take(r *bufio.Reader) error {
 	return files.SyncFolder(filepath.Dir(s.Table))
 }
 
+// listen reads what the other side sends. After a minute without a byte it ends the connection.
+func listen(r io.Reader, lost func()) io.Reader {
+	return &listener{r, time.AfterFunc(silence, lost)}
+}
+
+type listener struct {
+	io.Reader
+	late *time.Timer
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if err != nil {
+		l.late.Stop()
+	} else {
+		l.late.Reset(silence)
+	}
+	return n, err
+}
+
 // receive stores the next bytes in a temporary file in folder.
 func receive(r io.Reader, size int64, folder string) (path string, err error) {
 	file, err := os.CreateTemp(folder, ".densenas-*.tmp")
@@ -328,14 +367,14 @@ type remoteError struct {
 func (e remoteError) Error() string { return e.message }
 
 // as is the error for this side's user.
-func (e remoteError) as(t Target, commandLine string) error {
+func (e remoteError) as(machine fmt.Stringer, commandLine string) error {
 	switch e.code {
 	case exit.CodeBadInput:
-		return exit.BadInput("%s: %s", t, e.message)
+		return exit.BadInput("%s: %s", machine, e.message)
 	case exit.CodeInterrupted:
 		return exit.Interrupted{Continue: commandLine}
 	}
-	return fmt.Errorf("%s: %s", t, e.message)
+	return fmt.Errorf("%s: %s", machine, e.message)
 }
 
 // lines passes whole lines on, without what a terminal would obey.

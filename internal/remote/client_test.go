@@ -75,7 +75,7 @@ func TestTakeReplacesAllOrNothing(t *testing.T) {
 // Whatever comes back over a connection: nothing is written but the table and its journal, whole or not at all, and no temporary file
 // stays.
 func FuzzTake(f *testing.F) {
-	const head = `{"kind":"densenas.remote.reply","schema_version":1,`
+	const head = `{"kind":"densenas.remote.reply","schema_version":2,`
 	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"table.lut.json","size":3},{"name":"table.samples.jsonl","size":2}]}` + "\nabcde"))
 	f.Add([]byte(head + `"code":0,"message":"","files":[{"name":"table.lut.json","size":3}]}` + "\nab"))
 	f.Add([]byte("welcome\n" + head + `"code":2,"message":"no","files":[]}` + "\n"))
@@ -123,7 +123,7 @@ func FuzzTake(f *testing.F) {
 }
 
 func TestCommandPassesNothingThatSshCouldTakeForAnOption(t *testing.T) {
-	s := session{Job: Job{Target: Target{"pi", "board", 22}, Options: []string{"IdentityFile=a b", "BatchMode=no"}}, client: "ssh"}
+	s := sshConnection{SSH{Target{"pi", "board", 22}, []string{"IdentityFile=a b", "BatchMode=no"}}, "ssh"}
 	c, err := s.command(t.Context(), probeScript)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 const (
 	requestKind   = "densenas.remote.request"
 	replyKind     = "densenas.remote.reply"
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // Names of files in a run's folder. Inputs are input-0, input-1, …
@@ -41,6 +41,9 @@ const (
 	alive  = '.' // now and then
 	stored = 'k' // the files of the reply are safe here
 )
+
+// What the other side sends now and then until it replies: a line that is passed over.
+const running = "\n"
 
 // fileHead announces a file.
 type fileHead struct {
@@ -137,7 +140,7 @@ func readReply(r *bufio.Reader) (reply, error) {
 			return a, err
 		}
 		if !bytes.HasPrefix(line, []byte(`{"kind":"`+replyKind+`"`)) {
-			if noise += len(line) + 1; noise > maxNoise {
+			if noise += len(line); noise > maxNoise {
 				return a, errors.New("something else than the profiler answers")
 			}
 			continue

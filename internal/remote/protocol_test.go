@@ -10,7 +10,7 @@ import (
 )
 
 func TestReadReplyRefuses(t *testing.T) {
-	const head = `{"kind":"densenas.remote.reply","schema_version":1,`
+	const head = `{"kind":"densenas.remote.reply","schema_version":2,`
 	for name, text := range map[string]string{
 		"nothing":         "",
 		"noise alone":     strings.Repeat("welcome\n", 20_000),
@@ -25,7 +25,7 @@ func TestReadReplyRefuses(t *testing.T) {
 		"code":            head + `"code":-3,"message":"","files":[]}` + "\n",
 		"two lines":       head + `"code":1,"message":"a\nb","files":[]}` + "\n",
 		"unknown field":   head + `"code":1,"message":"","files":[],"more":1}` + "\n",
-		"newer":           strings.Replace(head, "1,", "9,", 1) + `"code":0,"message":"","files":[]}` + "\n",
+		"newer":           strings.Replace(head, "2,", "9,", 1) + `"code":0,"message":"","files":[]}` + "\n",
 	} {
 		if got, err := readReply(bufio.NewReader(strings.NewReader(text))); err == nil {
 			t.Errorf("%s: taken as %+v", name, got)
@@ -38,7 +38,7 @@ func TestReadReplyRefuses(t *testing.T) {
 }
 
 func TestReadRequestRefuses(t *testing.T) {
-	const head = `{"kind":"densenas.remote.request","schema_version":1,`
+	const head = `{"kind":"densenas.remote.request","schema_version":2,`
 	for name, text := range map[string]string{
 		"other command": head + `"arguments":["import"],"files":[]}`,
 		"no command":    head + `"arguments":[],"files":[]}`,
@@ -53,8 +53,8 @@ func TestReadRequestRefuses(t *testing.T) {
 }
 
 func FuzzReadMessages(f *testing.F) {
-	f.Add([]byte(`{"kind":"densenas.remote.reply","schema_version":1,"code":0,"message":"","files":[{"name":"table.lut.json","size":1}]}` + "\nx"))
-	f.Add([]byte(`{"kind":"densenas.remote.request","schema_version":1,"arguments":["run"],"files":[{"name":"input-0","size":1}]}` + "\nx"))
+	f.Add([]byte(`{"kind":"densenas.remote.reply","schema_version":2,"code":0,"message":"","files":[{"name":"table.lut.json","size":1}]}` + "\nx"))
+	f.Add([]byte(`{"kind":"densenas.remote.request","schema_version":2,"arguments":["run"],"files":[{"name":"input-0","size":1}]}` + "\nx"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if a, err := readReply(bufio.NewReader(bytes.NewReader(data))); err == nil {
 			for _, head := range a.Files {
@@ -75,7 +75,11 @@ func FuzzReadMessages(f *testing.F) {
 
 func TestScriptsAreLeftAloneByLoginShells(t *testing.T) {
 	digest := strings.Repeat("0a", 32)
-	for _, script := range []string{probeScript, uploadScript(digest, 12345), serveScript(digest, digest[:32])} {
+	program := part{"/x/it's a program", "bin", "profiler", digest, 12345}
+	library := part{"/x/libonnxruntime.so.1", "lib", "libonnxruntime.so.1", digest, 54321}
+	for _, script := range []string{
+		probeScript, uploadScript(program), uploadScript(library), serveScript(there{program: program}, digest[:32]), serveScript(there{program, library}, digest[:32]),
+	} {
 		line, err := shellCommand(script)
 		if err != nil || strings.Count(line, "'") != 2 {
 			t.Errorf("%s: %v", line, err)

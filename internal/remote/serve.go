@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	heartbeat = 15 * time.Second // between the bytes that this side sends
+	heartbeat = 15 * time.Second // between the bytes that each side sends
 	silence   = 60 * time.Second // after which a connection is taken for lost
 	lockWait  = 10 * time.Second // for a run whose connection was just lost to end
 )
@@ -65,7 +65,10 @@ func Serve(ctx context.Context, cache, id string, stdin io.Reader, stdout io.Wri
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	safe := watch(ctx, in, cancel)
-	if err := run(ctx, folder, q.Arguments); err != nil {
+	rest := beat(stdout)
+	err = run(ctx, folder, q.Arguments)
+	rest()
+	if err != nil {
 		return answer(err, nil)
 	}
 	if err := send(stdout, folder, answer); err != nil {
@@ -133,6 +136,25 @@ func watch(ctx context.Context, in io.ByteReader, lost context.CancelFunc) <-cha
 		}
 	}()
 	return safe
+}
+
+// beat writes now and then that the run goes on, until rest is called and has returned.
+func beat(w io.Writer) (rest func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(heartbeat)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-ticker.C:
+				io.WriteString(w, running) // where nobody reads, the other direction says so
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // send answers with the table and, if there is one, the journal.

@@ -38,34 +38,48 @@ func Find() (string, error) {
 		}
 		return path, nil
 	}
-	pattern, ok := fileName[runtime.GOOS]
-	if !ok {
-		pattern = fileName[""]
-	}
 	for _, folder := range folders() {
-		entries, err := os.ReadDir(folder)
-		if err != nil {
-			continue // most of the folders do not exist
-		}
-		best, bestVersion := "", []int(nil)
-		for _, entry := range entries {
-			path := filepath.Join(folder, entry.Name())
-			if !pattern.MatchString(entry.Name()) || CheckFile(path) != nil {
-				continue
-			}
-			version := versionOf(path, pattern)
-			if version != nil && slices.Compare(version, oldest) < 0 {
-				continue
-			}
-			if best == "" || slices.Compare(version, bestVersion) > 0 {
-				best, bestVersion = path, version
-			}
-		}
-		if best != "" {
-			return best, nil
+		if path := newest(folder, runtime.GOOS); path != "" {
+			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no library of ONNX Runtime from version 1.24 on in %s or the system's folders", Folder(runtime.GOOS, runtime.GOARCH))
+}
+
+// FindFor looks for the library of another system and processor, as Go names them, in the user's own folder for it, and gives an empty
+// path where there is none. Its order is that of [Find].
+func FindFor(system, architecture string) string {
+	if folder := Folder(system, architecture); folder != "" {
+		return newest(folder, system)
+	}
+	return ""
+}
+
+// newest is the path of a folder's newest library for a system; empty where it has none.
+func newest(folder, system string) string {
+	pattern, ok := fileName[system]
+	if !ok {
+		pattern = fileName[""]
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return "" // most of the folders do not exist
+	}
+	best, bestVersion := "", []int(nil)
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		if !pattern.MatchString(entry.Name()) || CheckFile(path) != nil {
+			continue
+		}
+		version := versionOf(path, pattern)
+		if version != nil && slices.Compare(version, oldest) < 0 {
+			continue
+		}
+		if best == "" || slices.Compare(version, bestVersion) > 0 {
+			best, bestVersion = path, version
+		}
+	}
+	return best
 }
 
 // versionOf takes the version out of the name of a file, or of what it links to; nil where neither has one.
