@@ -8,6 +8,3 @@ func restart([]string) {}
 
 // Trim does nothing here.
 func Trim() {}
-
-// Reserve does nothing here.
-func Reserve() {}

@@ -19,7 +19,6 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"densenas/internal/allocator"
 	"densenas/internal/device"
 	"densenas/internal/exit"
 	"densenas/lut"
@@ -105,7 +104,6 @@ func (r *Runner) Ops(ctx context.Context, ops []space.Op) ([]profiler.Compiled, 
 		free(jobs)
 		return nil, err
 	}
-	allocator.Reserve() // which compiling has used up
 	compiled := make([]profiler.Compiled, len(ops))
 	for i, o := range ops {
 		compiled[i].Call = jobs[i].call
@@ -199,7 +197,6 @@ func (r *Runner) compileOne(j job) (profiler.Call, error) {
 		free(jobs)
 		return nil, err
 	}
-	allocator.Reserve() // which compiling has used up
 	return jobs[0].call, nil
 }
 
