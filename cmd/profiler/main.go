@@ -28,7 +28,7 @@ import (
 )
 
 func main() {
-	allocator.Keep(allocator.SmallPieces)
+	allocator.Keep()
 	exit.Main(run)
 }
 

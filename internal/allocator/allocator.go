@@ -15,15 +15,8 @@ var settings = []string{"MALLOC_ARENA_MAX=1", "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM
 // tunables is the variable of the settings that glibc reads from one list.
 const tunables = "GLIBC_TUNABLES="
 
-// Further settings for [Keep].
-const (
-	// HugePages has the heap in huge pages, where the system has them. It suits training, which moves much memory.
-	HugePages = "glibc.malloc.hugetlb=1"
-	// SmallPieces lets each thread keep what it frees in small pieces, up to a kilobyte: a compilation takes and frees millions of
-	// them, and is over a tenth sooner. What threads keep is some hundreds of megabytes, with all executables of a large super
-	// network in memory.
-	SmallPieces = "glibc.malloc.tcache_count=2000"
-)
+// HugePages, for [Keep], has the heap in huge pages, where the system has them. It suits training, which moves much memory.
+const HugePages = "glibc.malloc.hugetlb=1"
 
 // Variable switches it off where it is set to Off.
 const (

@@ -49,7 +49,7 @@ func TestEnvironmentIsLeftToTheUser(t *testing.T) {
 	if env := environment([]string{"HOME=/home", "GLIBC_TUNABLES=glibc.malloc.hugetlb=0"}, []string{HugePages}); env != nil {
 		t.Errorf("overrode the user's: %v", env)
 	}
-	if env := environment([]string{"HOME=/home"}, []string{SmallPieces, HugePages}); len(env) != 2+len(settings) || env[0] != "HOME=/home" || env[1+len(settings)] != tunables+SmallPieces+":"+HugePages {
+	if env := environment([]string{"HOME=/home"}, []string{"glibc.malloc.a=1", HugePages}); len(env) != 2+len(settings) || env[0] != "HOME=/home" || env[1+len(settings)] != tunables+"glibc.malloc.a=1:"+HugePages {
 		t.Errorf("environment %v", env)
 	}
 }
