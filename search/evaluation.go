@@ -62,9 +62,9 @@ func (e *Evaluation) add(logits []float32, label int) error {
 	return nil
 }
 
-// Evaluate runs a trained network over all test images, in batches of the given size. Its resolution, channels and classes must be the data's;
+// Evaluate runs a trained network over all images of a part, in batches of the given size. Its resolution, channels and classes must be the data's;
 // images are normalised as they were in its training.
-func Evaluate(ctx context.Context, b compute.Backend, w *weights.Trained, data *dataset.Dataset, batch int, l network.Lowering) (*Evaluation, error) {
+func Evaluate(ctx context.Context, b compute.Backend, w *weights.Trained, data *dataset.Dataset, part dataset.Part, batch int, l network.Lowering) (*Evaluation, error) {
 	a := w.Architecture
 	if err := fits(a, data); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func Evaluate(ctx context.Context, b compute.Backend, w *weights.Trained, data *
 	}
 	defer e.Finalize()
 	sums := new(Evaluation)
-	return sums, overBatches(ctx, data, dataset.Test, 0, dataset.BatchOptions{Size: batch}, func(batch supernet.Batch) error {
+	return sums, overBatches(ctx, data, part, 0, dataset.BatchOptions{Size: batch}, func(batch supernet.Batch) error {
 		w.Preprocessing.Renormalise(batch.Images, data)
 		logits, err := e.Logits(batch.Images)
 		if err != nil {

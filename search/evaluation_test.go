@@ -87,7 +87,7 @@ func TestEvaluateDoesNotDependOnBatches(t *testing.T) {
 	}
 	b := backendstest.Go(t)
 	evaluate := func(batch int) *Evaluation {
-		e, err := Evaluate(context.Background(), b.Backend, w, data, batch, nil)
+		e, err := Evaluate(context.Background(), b.Backend, w, data, dataset.Test, batch, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,12 +106,12 @@ func TestEvaluateDoesNotDependOnBatches(t *testing.T) {
 	same("in batches of 3", evaluate(3))
 	same("in a batch of 64", evaluate(64))
 
-	if _, err := Evaluate(context.Background(), b.Backend, &weights.Trained{Architecture: smallNetwork(t, 3)}, data, 4, nil); err == nil {
+	if _, err := Evaluate(context.Background(), b.Backend, &weights.Trained{Architecture: smallNetwork(t, 3)}, data, dataset.Test, 4, nil); err == nil {
 		t.Error("a network of other classes was evaluated")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Evaluate(ctx, b.Backend, w, data, 4, nil); err == nil {
+	if _, err := Evaluate(ctx, b.Backend, w, data, dataset.Test, 4, nil); err == nil {
 		t.Error("evaluated although cancelled")
 	}
 }

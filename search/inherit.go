@@ -26,10 +26,11 @@ func Inherit(a *space.Architecture, s *space.Space, c *Checkpoint) ([]network.We
 	if err := c.State.Parameters.Check(s); err != nil {
 		return nil, exit.AsBadInput(err)
 	}
-	places, err := placesOf(a, s, c.State.Parameters)
+	found, err := locate(a, s, c.State.Parameters)
 	if err != nil {
 		return nil, exit.BadInput("the architecture is none of space %s: %w; name the run that it was derived from", s.Name, err)
 	}
+	places := found.places(s)
 	byName := make(map[string]supernet.NamedTensor, len(c.Tensors))
 	for _, t := range c.Tensors {
 		byName[t.Name] = t
@@ -65,42 +66,51 @@ func inherited(o space.Op, place string, byName map[string]supernet.NamedTensor)
 	return w
 }
 
-// placesOf names the place of every layer in the super network.
-func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]string, error) {
+// located is where the layers of an architecture are in the super network of its space.
+type located struct {
+	connections []space.Connection // of the path, the last to the final 1×1 convolution
+	heads       []int              // candidates of all connections but the last
+	layers      [][]int            // of each block behind the first, the stacked layers that are not skipped, in ascending order
+	kept        [][]int            // their candidates
+	final       bool               // whether there is a final 1×1 convolution
+}
+
+// locate finds an architecture in the super network of s with the parameters p.
+func locate(a *space.Architecture, s *space.Space, p *space.Parameters) (*located, error) {
 	at, err := s.WithResolution(a.Resolution)
 	if err != nil {
 		return nil, err
 	}
 	at = at.WithClasses(a.Classes)
 	ops := a.Ops()
-	places := []string{supernet.StemPlace}
-	if s.HasFirst() {
-		places = append(places, supernet.FirstPlace)
+	entry := at.EntryOps()
+	if len(ops) < len(entry) {
+		return nil, fmt.Errorf("it has %d layers", len(ops))
 	}
-	for i, want := range at.EntryOps() {
+	for i, want := range entry {
 		if ops[i] != want {
 			return nil, fmt.Errorf("layer %d is %s, not %s", i, ops[i].Key(), want.Key())
 		}
 	}
-	ops = ops[len(places):]
+	ops = ops[len(entry):]
+	found := new(located)
 	for i := range a.Path {
 		to := len(s.Blocks)
 		if i+1 < len(a.Path) {
 			to = a.Path[i+1]
 		}
-		found := slices.IndexFunc(at.Incoming(to), func(c space.Connection) bool { return c.From == a.Path[i] })
-		if found < 0 {
+		incoming := slices.IndexFunc(at.Incoming(to), func(c space.Connection) bool { return c.From == a.Path[i] })
+		if incoming < 0 {
 			return nil, fmt.Errorf("no connection leads from block %d to %d", a.Path[i], to)
 		}
-		connection := at.Incoming(to)[found]
+		connection := at.Incoming(to)[incoming]
+		found.connections = append(found.connections, connection)
 		if to == len(s.Blocks) {
 			end := at.EndOps(connection)
 			if !slices.Equal(ops, end) {
 				return nil, fmt.Errorf("it does not end with %s", end[len(end)-1].Key())
 			}
-			if len(end) > 1 {
-				places = append(places, supernet.FinalPlace(connection))
-			}
+			found.final = len(end) > 1
 			break
 		}
 		candidate := slices.Index(at.HeadOps(connection), ops[0])
@@ -108,9 +118,9 @@ func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]str
 			return nil, fmt.Errorf("%s is no candidate between blocks %d and %d", ops[0].Key(), a.Path[i], to)
 		}
 		ops = ops[1:]
-		places = append(places, supernet.HeadPlace(connection, s.HeadCandidates[candidate]))
+		found.heads = append(found.heads, candidate)
 		var kept []int // candidates of the stacked layers that are there
-		for _, l := range a.Layers[len(places):] {
+		for _, l := range a.Layers[len(a.Layers)-len(ops):] {
 			if l.Block != to {
 				break
 			}
@@ -124,12 +134,31 @@ func placesOf(a *space.Architecture, s *space.Space, p *space.Parameters) ([]str
 		if err != nil {
 			return nil, fmt.Errorf("block %d: %w", to, err)
 		}
-		for k, layer := range layers {
-			places = append(places, supernet.StackPlace(to, layer, s.StackCandidates[kept[k]]))
-		}
+		found.layers, found.kept = append(found.layers, layers), append(found.kept, kept)
 		ops = ops[len(kept):]
 	}
-	return append(places, supernet.ClassifierPlace), nil
+	return found, nil
+}
+
+// places names the place of every layer.
+func (l *located) places(s *space.Space) []string {
+	places := []string{supernet.StemPlace}
+	if s.HasFirst() {
+		places = append(places, supernet.FirstPlace)
+	}
+	for i, c := range l.connections {
+		if i == len(l.heads) {
+			if l.final {
+				places = append(places, supernet.FinalPlace(c))
+			}
+			break
+		}
+		places = append(places, supernet.HeadPlace(c, s.HeadCandidates[l.heads[i]]))
+		for k, layer := range l.layers[i] {
+			places = append(places, supernet.StackPlace(c.To, layer, s.StackCandidates[l.kept[i][k]]))
+		}
+	}
+	return append(places, supernet.ClassifierPlace)
 }
 
 // stackLayers finds the most probable layers, in ascending order, for the candidates that are left of a block when the other layers are

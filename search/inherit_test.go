@@ -277,10 +277,11 @@ func TestInheritWithoutFirstAndFinal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	places, err := placesOf(a, s, p)
+	found, err := locate(a, s, p)
 	if err != nil {
 		t.Fatal(err)
 	}
+	places := found.places(s)
 	if len(places) != len(a.Layers) || places[0] != supernet.StemPlace || !strings.HasPrefix(places[1], "block") || !strings.HasPrefix(places[len(places)-2], "block") || places[len(places)-1] != supernet.ClassifierPlace {
 		t.Errorf("places %v of %d layers", places, len(a.Layers))
 	}

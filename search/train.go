@@ -26,7 +26,9 @@ import (
 
 // TrainOptions are those of training a network.
 type TrainOptions struct {
-	// Epochs over all training images, held-out share included. 0 trains nothing: the network keeps the weights of Start.
+	// HoldOut leaves the held-out share of the training images out.
+	HoldOut bool
+	// Epochs over the training images. 0 trains nothing: the network keeps the weights of Start.
 	Epochs int
 	// Batch is the number of images of a step.
 	Batch int
@@ -66,8 +68,8 @@ func (o *TrainOptions) identity(a *space.Architecture) (Identity, error) {
 	sum := sha256.Sum256(text)
 	id := o.Identity
 	id.Architecture = hex.EncodeToString(sum[:])
-	id.Config = fmt.Sprintf("Epochs:%d Batch:%d Seed:%d Rate:%g Momentum:%g WeightDecay:%g LabelSmoothing:%g Mixup:%g ",
-		o.Epochs, o.Batch, o.Seed, o.Rate, o.Momentum, o.WeightDecay, o.LabelSmoothing, o.Mixup) + id.Config
+	id.Config = fmt.Sprintf("HoldOut:%t Epochs:%d Batch:%d Seed:%d Rate:%g Momentum:%g WeightDecay:%g LabelSmoothing:%g Mixup:%g ",
+		o.HoldOut, o.Epochs, o.Batch, o.Seed, o.Rate, o.Momentum, o.WeightDecay, o.LabelSmoothing, o.Mixup) + id.Config
 	return id, nil
 }
 
@@ -175,15 +177,23 @@ func (t *training) batchOptions() dataset.BatchOptions {
 	return dataset.BatchOptions{Size: t.options.Batch, Shuffle: true, Augment: true, DropLast: true, Start: t.state.Step}
 }
 
+// part is what the network is trained on.
+func (t *training) part() dataset.Part {
+	if t.options.HoldOut {
+		return dataset.Train
+	}
+	return dataset.TrainAll
+}
+
 // batches of an epoch.
-func (t *training) batches() int { return t.data.BatchCount(dataset.TrainAll, t.batchOptions()) }
+func (t *training) batches() int { return t.data.BatchCount(t.part(), t.batchOptions()) }
 
 func (t *training) run(ctx context.Context) error {
 	for t.state.Epoch < t.options.Epochs {
 		if t.state.Step == 0 {
 			t.state.Running = Sums{}
 		}
-		err := overBatches(ctx, t.data, dataset.TrainAll, t.state.Epoch, t.batchOptions(), t.step)
+		err := overBatches(ctx, t.data, t.part(), t.state.Epoch, t.batchOptions(), t.step)
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			if err := t.save(); err != nil {
 				return fmt.Errorf("interrupted, and not saved: %w", err)

@@ -17,6 +17,7 @@ import (
 	"densenas/internal/exit"
 	"densenas/internal/tables"
 	"densenas/search"
+	"densenas/search/dataset"
 	"densenas/search/weights"
 	"densenas/supernet/lowering"
 )
@@ -97,7 +98,7 @@ func (o *evalOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
 	defer b.Finalize()
 	fmt.Fprintf(stderr, "backend: %s\n", b.Why)
 	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch, File: lowering.CacheFile()})
-	e, err := search.Evaluate(ctx, b.Backend, trained, data, o.Batch, chooser.Choose)
+	e, err := search.Evaluate(ctx, b.Backend, trained, data, dataset.Test, o.Batch, chooser.Choose)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@
 //	search split    chooses classes and held-out images of a data set
 //	search train    trains an architecture from scratch and tests it
 //	search eval     tests a trained network on images
+//	search study    compares what a search finds with random and hand-made networks
 //	search export   writes a trained network as ONNX
 //	search bench    times the steps of a super network
 //
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newSplitCommand(), newTrainCommand(), newEvalCommand(), newExportCommand(), newBenchCommand(),
+			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newSplitCommand(), newTrainCommand(), newEvalCommand(), newStudyCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }

@@ -17,6 +17,7 @@ import (
 // referenceOptions are what search reference is asked for.
 type referenceOptions struct {
 	Width      float64
+	Halvings   int
 	Resolution int
 	Channels   int
 	Classes    int
@@ -26,6 +27,7 @@ type referenceOptions struct {
 
 func (o *referenceOptions) AddFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.Width, "width", 1, "width multiplier; the published ones are 0.35 to 1.4")
+	f.IntVar(&o.Halvings, "halvings", space.MobileNetV2Halvings, "how often the resolution is halved, the last times; fewer are for small images")
 	f.IntVar(&o.Resolution, "resolution", 224, "side of the images in pixels")
 	f.IntVar(&o.Channels, "channels", 3, "channels of the images")
 	f.IntVar(&o.Classes, "classes", 1000, "outputs of the classifier")
@@ -36,6 +38,9 @@ func (o *referenceOptions) AddFlags(f *pflag.FlagSet) {
 func (o *referenceOptions) Validate() error {
 	if !(o.Width > 0 && o.Width <= 100) || math.IsNaN(o.Width) {
 		return exit.BadInput("--width is %g, allowed is above 0 to 100", o.Width)
+	}
+	if o.Halvings < 0 || o.Halvings > space.MobileNetV2Halvings {
+		return exit.BadInput("--halvings is %d, allowed is 0 to %d", o.Halvings, space.MobileNetV2Halvings)
 	}
 	for _, f := range []struct {
 		flag        string
@@ -77,7 +82,7 @@ was searched. Widths are rounded to multiples of 8.`,
 }
 
 func (o *referenceOptions) run(stdout io.Writer) error {
-	a := space.MobileNetV2(o.Width, o.Resolution, o.Classes).WithChannels(o.Channels)
+	a := space.MobileNetV2Halving(o.Width, o.Resolution, o.Classes, o.Halvings).WithChannels(o.Channels)
 	if err := a.Check(); err != nil {
 		return exit.BadInput("MobileNetV2 of width %g: %w; choose others", o.Width, err)
 	}

@@ -266,18 +266,23 @@ func runSweep(ctx context.Context, folder string, plan *rundir.Sweep, only int, 
 
 // runOne runs a search of a sweep from where it stands: from its beginning, from its checkpoint, or not at all.
 func runOne(ctx context.Context, folder string, plan *rundir.Sweep, run rundir.SweepRun, stdout, stderr io.Writer) error {
-	at := filepath.Join(folder, run.Name)
+	c, err := plan.ConfigOf(folder, run)
+	if err != nil {
+		return err
+	}
+	return runIn(ctx, filepath.Join(folder, run.Name), c, "sweep", stdout, stderr)
+}
+
+// runIn runs the search of a configuration in a run folder from where it stands. Space and table must be those that the configuration
+// names by fingerprint and identity, which a plan, of which it is a part, was made with.
+func runIn(ctx context.Context, at string, c *rundir.Config, plan string, stdout, stderr io.Writer) error {
 	if _, err := os.Stat(filepath.Join(at, rundir.ArchitectureFile)); err == nil {
 		return nil
 	}
 	if _, err := os.Stat(checkpointPath(at)); err == nil {
 		return resume(ctx, at, stdout, stderr)
 	}
-	c, err := plan.ConfigOf(folder, run)
-	if err != nil {
-		return err
-	}
-	if err := unchanged(c); err != nil {
+	if err := unchanged(c, plan); err != nil {
 		return err
 	}
 	if err := clearUnbegun(at); err != nil {
@@ -308,20 +313,20 @@ func clearUnbegun(folder string) error {
 }
 
 // unchanged refuses a space and a table that are not those of the plan: its searches would not be comparable.
-func unchanged(c *rundir.Config) error {
+func unchanged(c *rundir.Config, plan string) error {
 	s, err := space.Load(c.Space)
 	if err != nil {
 		return err
 	}
 	if s.Fingerprint() != c.SpaceFingerprint {
-		return exit.BadInput("%s: is not the space that the sweep was planned with; restore it, or plan another sweep", c.Space)
+		return exit.BadInput("%s: is not the space that the %s was planned with; restore it, or plan another %s", c.Space, plan, plan)
 	}
 	table, err := lut.Read(c.LUT.Path)
 	if err != nil {
 		return err
 	}
 	if table.Identity() != c.LUT.Identity {
-		return exit.BadInput("%s: is not the table that the sweep was planned with; restore it, or plan another sweep", c.LUT.Path)
+		return exit.BadInput("%s: is not the table that the %s was planned with; restore it, or plan another %s", c.LUT.Path, plan, plan)
 	}
 	return nil
 }

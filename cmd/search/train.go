@@ -21,6 +21,7 @@ import (
 	"densenas/internal/tables"
 	"densenas/search"
 	"densenas/search/dataset"
+	"densenas/search/weights"
 	"densenas/supernet/lowering"
 	"densenas/supernet/network"
 	"densenas/supernet/space"
@@ -210,33 +211,11 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	defer b.Finalize()
 	fmt.Fprintf(stderr, "backend: %s\n", b.Why)
-	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch, Training: true, File: lowering.CacheFile()})
-	if _, err := os.Stat(o.checkpoint()); err == nil {
-		fmt.Fprintf(stderr, "continuing from %s\n", o.checkpoint())
-	}
-	var bar *progress.Bar
-	shown := 0
-	trained, sums, err := search.Train(ctx, b.Backend, a, data, search.TrainOptions{
-		Epochs: o.Epochs, Batch: o.Batch, Seed: o.Seed, Start: start, Rate: o.Rate, Momentum: 0.9, WeightDecay: o.WeightDecay,
-		LabelSmoothing: o.LabelSmoothing, Mixup: o.Mixup, Lowerings: chooser, Checkpoint: o.checkpoint(),
-		Identity: search.Identity{
-			Data: data.Identity(), Runtime: runtimeOf(b),
-			Config: fmt.Sprintf("Limit:%d Augmentation:%q SkipCorrupt:%t Inherited:%s", o.Limit, o.Augmentation, o.SkipCorrupt, inherited),
-		},
-		Progress: func(step, steps int, loss float64) {
-			if bar == nil {
-				bar = progress.New(stderr, "training", steps)
-			}
-			bar.Add(step-shown, fmt.Sprintf("epoch %d of %d, loss %.3f", 1+(step-1)*o.Epochs/steps, o.Epochs, loss))
-			shown = step
-		},
-	})
-	bar.Done()
-	if err != nil {
-		return err
-	}
-	keepChoices(chooser, stderr)
-	test, err := search.Evaluate(ctx, b.Backend, trained, data, o.Batch, chooser.Choose)
+	trained, sums, test, err := trainAndEvaluate(ctx, b, a, data, dataset.Test, search.TrainOptions{
+		Epochs: o.Epochs, Batch: o.Batch, Seed: o.Seed, Start: start, Rate: o.Rate, Momentum: trainMomentum, WeightDecay: o.WeightDecay,
+		LabelSmoothing: o.LabelSmoothing, Mixup: o.Mixup, Checkpoint: o.checkpoint(),
+		Identity: search.Identity{Config: fmt.Sprintf("Limit:%d Augmentation:%q SkipCorrupt:%t Inherited:%s", o.Limit, o.Augmentation, o.SkipCorrupt, inherited)},
+	}, stderr)
 	if err != nil {
 		return err
 	}
@@ -256,6 +235,36 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	t.Rows = append(t.Rows, []string{"test", strconv.Itoa(r.TestImages), fmt.Sprintf("%.4f", r.TestLoss), inPercent(share.Share), interval(share)})
 	return tables.Write(stdout, o.Format, []tables.Table{t}, r)
+}
+
+// trainMomentum is that of SGD.
+const trainMomentum = 0.9
+
+// trainAndEvaluate trains a, showing the progress, and evaluates it on a part of the data. Lowerings, progress, and data and runtime in the identity
+// are filled in.
+func trainAndEvaluate(ctx context.Context, b backends.Backend, a *space.Architecture, data *dataset.Dataset, on dataset.Part, o search.TrainOptions, stderr io.Writer) (*weights.Trained, search.Sums, *search.Evaluation, error) {
+	chooser := lowering.New(b.Backend, lowering.Options{Device: deviceName(b), Batch: o.Batch, Training: true, File: lowering.CacheFile()})
+	if _, err := os.Stat(o.Checkpoint); err == nil {
+		fmt.Fprintf(stderr, "continuing from %s\n", o.Checkpoint)
+	}
+	var bar *progress.Bar
+	shown := 0
+	o.Lowerings, o.Identity.Data, o.Identity.Runtime = chooser, data.Identity(), runtimeOf(b)
+	o.Progress = func(step, steps int, loss float64) {
+		if bar == nil {
+			bar = progress.New(stderr, "training", steps)
+		}
+		bar.Add(step-shown, fmt.Sprintf("epoch %d of %d, loss %.3f", 1+(step-1)*o.Epochs/steps, o.Epochs, loss))
+		shown = step
+	}
+	trained, sums, err := search.Train(ctx, b.Backend, a, data, o)
+	bar.Done()
+	if err != nil {
+		return nil, sums, nil, err
+	}
+	keepChoices(chooser, stderr)
+	e, err := search.Evaluate(ctx, b.Backend, trained, data, on, o.Batch, chooser.Choose)
+	return trained, sums, e, err
 }
 
 // keepChoices keeps the choices of lowerings for the next program, and says where that fails.

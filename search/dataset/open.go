@@ -187,7 +187,7 @@ func prepare(ctx context.Context, c *collection, o Options) (*Dataset, error) {
 	if len(c.test) == 0 {
 		return nil, exit.BadInput("data %s: no test images", c.name)
 	}
-	train, err := c.limited(o.Limit, o.Seed)
+	train, err := c.limited(o.Limit, o.SplitSeed)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func prepare(ctx context.Context, c *collection, o Options) (*Dataset, error) {
 	if len(test) == 0 {
 		return nil, exit.BadInput("data %s: no test image can be read", c.name)
 	}
-	d.parts[Train], d.parts[HeldOut] = holdOut(groups, o.HeldOutShare, o.Seed)
+	d.parts[Train], d.parts[HeldOut] = holdOut(groups, o.HeldOutShare, o.SplitSeed)
 	if c.held != nil {
 		d.parts[Train] = without(train, c.held)
 		d.parts[HeldOut] = without(train, d.parts[Train])

@@ -40,6 +40,9 @@ type Options struct {
 	Channels int
 	// Seed decides the held-out share, the limited selection, the order of an epoch and the augmentation.
 	Seed uint64
+	// SplitSeed, where it is not 0, decides the held-out share and the limited selection instead, so that they are the same whatever the
+	// order of the images.
+	SplitSeed uint64
 	// HeldOutShare is the share of the training data of every class that becomes the part HeldOut, above 0, at most 0.9;
 	// default 0.2.
 	HeldOutShare float64
@@ -74,6 +77,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.HeldOutShare == 0 {
 		o.HeldOutShare = defaultHeldOut
+	}
+	if o.SplitSeed == 0 {
+		o.SplitSeed = o.Seed
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)

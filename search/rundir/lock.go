@@ -2,6 +2,7 @@ package rundir
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,13 @@ import (
 
 // errLocked says that another process holds a lock.
 var errLocked = errors.New("locked")
+
+// LockedError says that another search is writing a folder.
+type LockedError struct{ Folder string }
+
+func (e LockedError) Error() string {
+	return fmt.Sprintf("%s is being written by another search; wait for its end, or stop it", e.Folder)
+}
 
 // Lock is the right to write a run folder. Where the system has no flock, it is given to all.
 type Lock struct{ file *os.File }
@@ -27,7 +35,7 @@ func Acquire(folder string) (*Lock, error) {
 		if err := tryLock(f); err != nil {
 			f.Close()
 			if errors.Is(err, errLocked) {
-				return nil, exit.BadInput("%s is being written by another search; wait for its end, or stop it", folder)
+				return nil, exit.AsBadInput(LockedError{folder})
 			}
 			return nil, err
 		}
