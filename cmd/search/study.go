@@ -24,19 +24,30 @@ import (
 
 // studyOptions are what search study is asked for.
 type studyOptions struct {
-	Config string // file; empty: that of the folder
-	Format tables.Format
-	Output string
+	Config        string // file; empty: that of the folder
+	LUT           string // these go before the file's
+	Data          string
+	TargetLatency time.Duration
+	Format        tables.Format
+	Output        string
 }
 
 func (o *studyOptions) AddFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.LUT, "lut", "", "lookup table of the device, FILE.lut.json (default: the configuration's)")
+	f.StringVar(&o.Data, "data", "", "images, as for search run (default: the configuration's)")
+	f.DurationVar(&o.TargetLatency, "target-latency", 0, "latency to compare at, such as 0.65ms (default: the configuration's)")
 	f.Var(&o.Format, "format", tables.FormatUsage)
 	f.StringVarP(&o.Output, "output", "o", "", "folder of the study, to create or to continue")
 }
 
 func (o *studyOptions) Validate() error {
-	if o.Output == "" {
+	switch {
+	case o.Output == "":
 		return exit.BadInput("no folder for the study: give -o FOLDER")
+	case o.TargetLatency < 0:
+		return exit.BadInput("--target-latency is %v, allowed is a positive duration such as 0.65ms", o.TargetLatency)
+	case o.Config == "" && (o.LUT != "" || o.Data != "" || o.TargetLatency != 0):
+		return exit.BadInput("--lut, --data and --target-latency are for a new study: name its CONFIG")
 	}
 	return command.CheckOutputFolder(o.Output)
 }
@@ -56,6 +67,7 @@ Test images are looked at once, at the end, when everything is trained.
 What is finished is not repeated: after Ctrl-C the same command goes on, or search study -o FOLDER. Several processes may share the
 work of a folder: each takes parts that no other is at.`,
 		Example: `  search study study.yaml -o study
+  search study scripts/study.yaml --lut phone.lut.json --data pictures.zip --target-latency 0.65ms -o study
   search study -o study --format markdown
   taskset -c 0 search study study.yaml -o study & taskset -c 1 search study study.yaml -o study`,
 		Args: command.Arguments(0, 1),
@@ -68,7 +80,7 @@ work of a folder: each takes parts that no other is at.`,
 			}
 			err := o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 			if exit.Code(err) == exit.CodeInterrupted {
-				return exit.Interrupted{Continue: command.Line(append([]string{"search", "study"}, append(args, "-o", o.Output)...)...)}
+				return exit.Interrupted{Continue: command.Line("search", "study", "-o", o.Output)}
 			}
 			return err
 		},
@@ -125,7 +137,17 @@ func (o *studyOptions) read() (*study.Config, error) {
 	if o.Config == "" {
 		return study.Read(o.Output)
 	}
-	c, err := study.Load(o.Config)
+	c, err := study.Load(o.Config, func(c *study.Config) {
+		if o.LUT != "" {
+			c.Search.LUT.Path = o.LUT
+		}
+		if o.Data != "" {
+			c.Search.Data = o.Data
+		}
+		if o.TargetLatency != 0 {
+			c.Search.TargetLatencyMS = milliseconds(o.TargetLatency)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -109,13 +109,13 @@ func Default(space string) (*Config, error) {
 	}, nil
 }
 
-// Load reads a configuration that may leave fields out: they have the defaults.
-func Load(path string) (*Config, error) {
+// Load reads a configuration that may leave fields out: they have the defaults. What change enters goes before the file.
+func Load(path string, change func(*Config)) (*Config, error) {
 	data, err := files.ReadBounded(path, maxConfigFile)
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data)
+	return parse(path, data, change)
 }
 
 // Read reads the configuration of a study's folder.
@@ -128,10 +128,10 @@ func Read(folder string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data)
+	return parse(path, data, func(*Config) {})
 }
 
-func parse(name string, data []byte) (*Config, error) {
+func parse(name string, data []byte, change func(*Config)) (*Config, error) {
 	named := new(Config)
 	if err := files.DecodeYAMLKind(name, data, configKind, configVersion, named); err != nil {
 		return nil, err
@@ -147,6 +147,7 @@ func parse(name string, data []byte) (*Config, error) {
 	if err := c.Search.Header.Check(name+" (search)", header.Kind, header.SchemaVersion); err != nil {
 		return nil, err
 	}
+	change(c)
 	if err := c.Validate(); err != nil {
 		return nil, exit.BadInput("%s: %w", name, err)
 	}
@@ -250,10 +251,10 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("search.objectives and search.other_luts ask for more than one latency; a study compares at [%s] of one table", rundir.ObjectiveLatency)
 	}
 	if c.Search.TargetLatencyMS == 0 {
-		return errors.New("search.target_latency_ms is 0; name the latency to compare at")
+		return errors.New("search.target_latency_ms is 0; name the latency to compare at there, or by --target-latency")
 	}
 	if c.Search.LUT.Path == "" || c.Search.Data == "" {
-		return errors.New("search.lut.path or search.data is empty; name the lookup table and the images")
+		return errors.New("search.lut.path or search.data is empty; name the lookup table and the images there, or by --lut and --data")
 	}
 	if c.Search.ArchitectureEpoch >= c.Search.Epochs {
 		return fmt.Errorf("search.architecture_epoch is %d, counted from 0, of search.epochs %d: the architecture would never be trained", c.Search.ArchitectureEpoch, c.Search.Epochs)
