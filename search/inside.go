@@ -24,13 +24,14 @@ func EvaluateInside(ctx context.Context, n Evaluator, a *space.Architecture, s *
 		return Sums{}, fmt.Errorf("the architecture is none of space %s: %w", s.Name, err)
 	}
 	var sums Sums
-	return sums, overBatches(ctx, data, dataset.HeldOut, 0, dataset.BatchOptions{Size: batch, Shuffle: true, DropLast: true}, func(b supernet.Batch) error {
+	err = overBatches(ctx, data, dataset.HeldOut, 0, dataset.BatchOptions{Size: batch, Shuffle: true, DropLast: true}, func(b supernet.Batch) error {
 		r, err := n.Evaluate(b, choice)
 		if err == nil {
 			sums.add(r, b.Valid)
 		}
 		return err
 	})
+	return sums, err
 }
 
 // choiceOf makes the super network compute a: along its path, whatever else runs counts nothing.

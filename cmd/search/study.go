@@ -179,20 +179,20 @@ func (s *studying) create() error {
 	return s.config.Write(s.folder)
 }
 
-// between looks whether others have finished their parts is so much time.
+// waitForOthers is the time between two looks at whether other processes have finished their parts.
 const waitForOthers = time.Second
 
 // execute does all parts that are not finished, as far as no other process is at them, and waits for those.
 func (s *studying) execute(ctx context.Context) error {
 	waiting := false
 	for {
-		busy, all, err := s.next(ctx)
+		did, all, err := s.next(ctx)
 		switch {
 		case err != nil:
 			return err
 		case all:
 			return nil
-		case busy:
+		case did:
 			waiting = false
 			continue
 		case !waiting:
@@ -207,7 +207,8 @@ func (s *studying) execute(ctx context.Context) error {
 	}
 }
 
-// next does the first part that can be done. all says that everything is finished, did that a part has been done.
+// next does the first part that is not finished, that waits for no other part, and that no other process is at. It returns whether it
+// did one, and whether all parts are finished.
 func (s *studying) next(ctx context.Context) (did, all bool, err error) {
 	finished := map[string]*study.Result{}
 	for _, p := range s.parts {

@@ -223,7 +223,7 @@ func flat(n *yaml.Node) string {
 	return "[" + text + "]"
 }
 
-// TargetMS and LowMS are the ends of the band.
+// TargetMS is where the band ends.
 func (c *Config) TargetMS() float64 { return c.Search.TargetLatencyMS }
 
 // LowMS is where the band begins.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-	"time"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
@@ -81,9 +80,6 @@ func (r *Result) Of(name string) (Score, bool) {
 	}
 	return Score{}, false
 }
-
-// Took sets the seconds since a time.
-func (r *Result) Took(since time.Time) { r.Seconds = time.Since(since).Seconds() }
 
 // PartFolder is the folder of a part in that of a study.
 func PartFolder(folder, part string) string { return filepath.Join(folder, PartsFolder, part) }
