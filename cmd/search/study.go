@@ -102,10 +102,7 @@ func (o *studyOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	return tables.Write(stdout, o.Format, r.Tables(o.Format), struct {
-		*study.Results
-		Summary *study.Summary `json:"summary"`
-	}{r, r.Summary()})
+	return r.Print(stdout, o.Format)
 }
 
 // open reads and checks everything, and creates the folder of the study or continues the same one.

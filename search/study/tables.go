@@ -2,17 +2,22 @@ package study
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 
 	"densenas/internal/tables"
 )
 
-// Tables show the results and their summary: the groups, and for spreadsheets and whoever wants to see them the networks.
-func (r *Results) Tables(f tables.Format) []tables.Table {
+// Print writes the networks and the groups as tables, or the results with their summary as JSON. CSV has all digits.
+func (r *Results) Print(w io.Writer, f tables.Format) error {
+	number, share := short, percent
 	if f == tables.CSV {
-		return []tables.Table{r.networks(exact, exact), r.groups(exact, exact)}
+		number, share = exact, exact
 	}
-	return []tables.Table{r.networks(short, percent), r.groups(short, percent)}
+	return tables.Write(w, f, []tables.Table{r.networks(number, share), r.groups(number, share)}, struct {
+		*Results
+		Summary *Summary `json:"summary"`
+	}{r, r.Summary()})
 }
 
 func exact(v float64) string   { return strconv.FormatFloat(v, 'g', -1, 64) }
