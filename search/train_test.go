@@ -316,3 +316,32 @@ func FuzzParseTrainCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+// A training that holds out does not see the held-out images, and is not continued by one that does.
+func TestHeldOutImagesAreNotTrainedOn(t *testing.T) {
+	b, data := backendstest.Go(t), pictures(t, 8) // 12 images to train on, 4 held out
+	path := filepath.Join(t.TempDir(), "c.safetensors")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o := smallTraining()
+	o.HoldOut, o.Epochs, o.Checkpoint = true, 1, path
+	o.Progress = func(step, total int, _ float64) {
+		if total != data.Count(dataset.Train)/o.Batch {
+			t.Errorf("%d steps", total)
+		}
+		cancel()
+	}
+	if _, _, err := Train(ctx, b.Backend, smallNetwork(t, 2), data, o); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	other := o
+	other.HoldOut, other.Progress = false, nil
+	if _, _, err := Train(context.Background(), b.Backend, smallNetwork(t, 2), data, other); exit.Code(err) != exit.CodeBadInput {
+		t.Errorf("continued with the held-out images: %v", err)
+	}
+	o.Progress = nil
+	_, sums, err := Train(context.Background(), b.Backend, smallNetwork(t, 2), data, o)
+	if err != nil || sums.Images != data.Count(dataset.Train) {
+		t.Errorf("an epoch had %d images of %d, %v", sums.Images, data.Count(dataset.Train), err)
+	}
+}

@@ -36,6 +36,12 @@ func TestReferenceWritesMobileNetV2(t *testing.T) {
 	if a, err = space.ReadArchitecture(file); err != nil || a.Predicted == nil || a.Predicted.LatencyMS != 0.5*float64(len(a.Layers)) {
 		t.Errorf("%+v, %v", a.Predicted, err)
 	}
+	// Fewer halvings are the last ones: the classifier sees larger maps, with the same parameters.
+	succeed(t, append(args, "--halvings", "3", "-o", file)...)
+	if b, err := space.ReadArchitecture(file); err != nil || b.Layers[0].Op.Stride != 1 || b.Layers[3].Op.Stride != 2 || b.Parameters() != a.Parameters() || b.MultiplyAdds() <= a.MultiplyAdds() {
+		t.Errorf("with three halvings %+v, %v", b, err)
+	}
+	refused(t, append(args, "--halvings", "6"), "--halvings is 6, allowed is 0 to 5")
 	refused(t, []string{"reference", "resnet"}, `unknown reference "resnet", known is mobilenetv2`)
 	refused(t, append(args, "--width", "0"), "--width is 0")
 	refused(t, append(args, "--classes", "0"), "--classes is 0")

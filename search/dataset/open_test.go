@@ -264,3 +264,20 @@ func TestSharedArchive(t *testing.T) {
 		}
 	}
 }
+
+// SplitSeed decides which images are held out and selected, and Seed no more than the order of the others.
+func TestSplitSeedHoldsTheSameImagesOut(t *testing.T) {
+	folder := writeFolder(t, byClassFiles(t, []string{"train", "test"}, []string{"a", "b"}, 20))
+	parts := func(seed, split uint64) [2][]int32 {
+		d := mustOpen(t, folder, Options{Seed: seed, SplitSeed: split, Limit: 30})
+		return [2][]int32{d.parts[Train], d.parts[HeldOut]}
+	}
+	same := func(a, b [2][]int32) bool { return slices.Equal(a[0], b[0]) && slices.Equal(a[1], b[1]) }
+	want := parts(1, 7)
+	if !same(want, parts(2, 7)) || !same(want, parts(7, 0)) {
+		t.Error("the same split seed holds other images out")
+	}
+	if same(want, parts(1, 8)) {
+		t.Error("another split seed holds the same images out")
+	}
+}

@@ -14,8 +14,8 @@ import (
 
 // Size of the plot and of its margins, in pixels.
 const (
-	plotWidth, plotHeight                    = 720, 440
-	plotLeft, plotRight, plotTop, plotBottom = 70, 150, 40, 60
+	plotWidth, plotHeight                    = 760, 440
+	plotLeft, plotRight, plotTop, plotBottom = 70, 190, 40, 60
 )
 
 // colours of the groups can be told apart by the colour-blind (Okabe and Ito, 2008).
@@ -99,6 +99,7 @@ func (r *Results) Plot(w io.Writer) error {
 	}
 	text((x.from+x.to)/2, plotHeight-14, "middle", "predicted latency, ms (gray: the band)")
 	text(plotLeft-45, plotTop-18, "start", "accuracy on the test images, %")
+	text(x.to+9, y.from+20, "start", "means, 95 % intervals")
 	for i, g := range s.Groups {
 		colour := colours[g.Group]
 		for _, n := range r.In(g.Group) {
