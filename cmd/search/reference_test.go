@@ -38,7 +38,7 @@ func TestReferenceWritesMobileNetV2(t *testing.T) {
 	}
 	// Fewer halvings are the last ones: the classifier sees larger maps, with the same parameters.
 	succeed(t, append(args, "--halvings", "3", "-o", file)...)
-	if b, err := space.ReadArchitecture(file); err != nil || b.Layers[0].Op.Stride != 1 || b.Layers[3].Op.Stride != 2 || b.Parameters() != a.Parameters() || b.MultiplyAdds() <= a.MultiplyAdds() {
+	if b, err := space.ReadArchitecture(file); err != nil || b.Layers[0].Op.Stride != 1 || b.Layers[4].Op.Stride != 2 || b.Parameters() != a.Parameters() || b.MultiplyAdds() <= a.MultiplyAdds() {
 		t.Errorf("with three halvings %+v, %v", b, err)
 	}
 	refused(t, append(args, "--halvings", "6"), "--halvings is 6, allowed is 0 to 5")
