@@ -122,7 +122,7 @@ func (o *studyOptions) open(ctx context.Context, stderr io.Writer) (*studying, e
 		return nil, err
 	}
 	c.Search.DataIdentity = s.data.Identity()
-	if err := s.create(); err != nil {
+	if err := s.create(ctx); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -153,30 +153,52 @@ func (o *studyOptions) read() (*study.Config, error) {
 	return c, nil
 }
 
-// create creates the folder with the configuration, or accepts one that has the same. Processes that begin at the same time write the same.
-func (s *studying) create() error {
-	there, err := study.Read(s.folder)
-	if _, missing := os.Stat(filepath.Join(s.folder, study.ConfigFile)); missing == nil {
-		if err != nil {
+// create creates the folder with the configuration, or accepts one that has the same.
+func (s *studying) create(ctx context.Context) error {
+	if there, err := s.continues(); there || err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.folder, 0o755); err != nil {
+		return exit.BadInput("-o: %w; name a folder that can be created", err)
+	}
+	// Of processes that begin at the same time one writes the configuration, and the others find it.
+	lock, err := rundir.Acquire(s.folder)
+	for locked := (rundir.LockedError{}); errors.As(err, &locked); lock, err = rundir.Acquire(s.folder) {
+		if err := pause(ctx); err != nil {
 			return err
 		}
-		differ, err := there.Differences(s.config)
-		if err == nil && len(differ) > 0 {
-			err = exit.BadInput("%s holds another study: it differs there and here in %s; continue that one by `%s`, or name another folder",
-				s.folder, strings.Join(differ[:min(3, len(differ))], ", "), command.Line("search", "study", "-o", s.folder))
-		}
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if there, err := s.continues(); there || err != nil {
 		return err
 	}
 	if empty, err := rundir.Empty(s.folder); err == nil && !empty {
 		return exit.BadInput("%s is not empty and holds no study; name another folder", s.folder)
 	}
-	if err := os.MkdirAll(s.folder, 0o755); err != nil {
-		return exit.BadInput("-o: %w; name a folder that can be created", err)
-	}
 	return s.config.Write(s.folder)
 }
 
-// waitForOthers is the time between two looks at whether other processes have finished their parts.
+// continues says whether the folder holds a study, which must be this one.
+func (s *studying) continues() (bool, error) {
+	if _, err := os.Stat(filepath.Join(s.folder, study.ConfigFile)); err != nil {
+		return false, nil
+	}
+	there, err := study.Read(s.folder)
+	if err != nil {
+		return true, err
+	}
+	differ, err := there.Differences(s.config)
+	if err == nil && len(differ) > 0 {
+		err = exit.BadInput("%s holds another study: it differs there and here in %s; continue that one by `%s`, or name another folder",
+			s.folder, strings.Join(differ[:min(3, len(differ))], ", "), command.Line("search", "study", "-o", s.folder))
+	}
+	return true, err
+}
+
+// waitForOthers is the time between two looks at what other processes have finished.
 const waitForOthers = time.Second
 
 // execute does all parts that are not finished, as far as no other process is at them, and waits for those.
@@ -196,11 +218,19 @@ func (s *studying) execute(ctx context.Context) error {
 			waiting = true
 			fmt.Fprintln(s.stderr, "waiting for the parts that other processes are at")
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(waitForOthers):
+		if err := pause(ctx); err != nil {
+			return err
 		}
+	}
+}
+
+// pause waits until it is time for another look at what other processes do.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(waitForOthers):
+		return nil
 	}
 }
 
