@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,9 +16,9 @@ import (
 func TestSilenceIsALostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
-		lost := false
+		var lost atomic.Bool
 		here := listen(r, func() {
-			lost = true
+			lost.Store(true)
 			w.CloseWithError(errors.New("killed"))
 		})
 		heard := make(chan string, 1)
@@ -28,14 +29,14 @@ func TestSilenceIsALostConnection(t *testing.T) {
 		rest := beat(w)
 		time.Sleep(10 * silence)
 		synctest.Wait()
-		if lost {
+		if lost.Load() {
 			t.Fatal("lost while the run went on")
 		}
 		rest()
 		began := time.Now()
 		text := <-heard
-		if waited := time.Since(began); !lost || waited > silence || waited < silence-heartbeat {
-			t.Errorf("lost: %t after %v", lost, waited)
+		if waited := time.Since(began); !lost.Load() || waited > silence || waited < silence-heartbeat {
+			t.Errorf("lost: %t after %v", lost.Load(), waited)
 		}
 		if want := strings.Repeat(running, int(10*silence/heartbeat)); strings.Trim(text, running) != "" || len(text) < len(want)-1 || len(text) > len(want) {
 			t.Errorf("heard %q", text)
