@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
@@ -80,10 +79,7 @@ func (t *Table) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: not written: %w", path, err)
 	}
-	return files.WriteAtomic(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	return files.WriteBytes(path, data)
 }
 
 // Identity is the SHA-256, in hexadecimal, of all that the table says, whatever the layout of its file. A prediction names

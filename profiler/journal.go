@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -291,7 +290,7 @@ func (a *appender) create(h JournalHeader) error {
 		return fmt.Errorf("%s: not written: %w", a.path, err)
 	}
 	line = append(line, '\n')
-	if err := files.WriteAtomic(a.path, func(w io.Writer) error { _, err := w.Write(line); return err }); err != nil {
+	if err := files.WriteBytes(a.path, line); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(a.path, os.O_RDWR, 0)

@@ -167,11 +167,7 @@ func (o *exportOptions) run(ctx context.Context, stdout, stderr io.Writer) error
 			return err
 		}
 	}
-	err = files.WriteAtomic(o.Output, func(w io.Writer) error {
-		_, err := w.Write(content)
-		return err
-	})
-	if err != nil {
+	if err := files.WriteBytes(o.Output, content); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %d layers, %d bytes; %s\n", o.Output, len(layers), len(content), result)

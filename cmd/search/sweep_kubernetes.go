@@ -274,10 +274,7 @@ func (o *clusterOptions) write(folder string, job *jobManifest, stdout io.Writer
 		return err
 	}
 	file := filepath.Join(folder, jobFile)
-	if err := files.WriteAtomic(file, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	}); err != nil {
+	if err := files.WriteBytes(file, data); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %d searches in pods that see the volume %s at %s\n", file, job.Spec.Completions, o.Claim, o.MountPath)

@@ -43,6 +43,14 @@ func WriteAtomic(path string, write func(io.Writer) error) (err error) {
 	return SyncFolder(filepath.Dir(path))
 }
 
+// WriteBytes is [WriteAtomic] of what is whole already.
+func WriteBytes(path string, data []byte) error {
+	return WriteAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
 // CheckWritable returns the error that WriteAtomic would begin with: the folder is not there or cannot be written, or the name
 // is too long. It leaves nothing behind.
 func CheckWritable(path string) error {

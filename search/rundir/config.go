@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -273,10 +272,7 @@ func (c *Config) Write(folder string) error {
 	if err != nil {
 		return fmt.Errorf("%s: not written: %w", path, err)
 	}
-	return files.WriteAtomic(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	return files.WriteBytes(path, data)
 }
 
 // Validate reports the first field that is out of its range, by its name in the file.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,10 +53,7 @@ func writeCase(t *testing.T, folder string, layers, folded []Layer, o Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = files.WriteAtomic(filepath.Join(folder, "model.onnx"), func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	err = files.WriteBytes(filepath.Join(folder, "model.onnx"), data)
 	if err != nil {
 		t.Fatal(err)
 	}
