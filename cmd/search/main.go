@@ -32,7 +32,7 @@ import (
 )
 
 func main() {
-	allocator.Keep(allocator.HugePages)
+	allocator.Keep(allocator.HugePages, allocator.OneHeap)
 	exit.Main(run)
 }
 

@@ -169,7 +169,7 @@ const (
 	densePairs = 256
 	// addedSamples bounds how many groups of samples the kernel gradient adds up elementwise: the compiler unrolls a loop over so
 	// many.
-	addedSamples = 8
+	addedSamples = 32
 )
 
 // depthwiseKernelGradient returns the gradient of depthwise's kernel, [k, k, c], from its input x [n, in, in, c] and the
