@@ -29,7 +29,7 @@ type Policy struct {
 	// WarmUp bounds the warm-up of an operation whose times do not become flat: 1 s.
 	WarmUp time.Duration
 	// Span is how long the rounds of operations that are in memory together go on at least, by the clock, so that they meet more
-	// than one spell of a neighbour that comes and goes: 10 s. It goes before Limit, but MaxRounds and forty Limits go before it.
+	// than one spell of a neighbour that comes and goes: 15 s. It goes before Limit, but MaxRounds and fifty Limits go before it.
 	Span time.Duration
 	// Limit bounds the timed laps of an operation, all rounds that count together: 300 ms. An operation that meets it before it
 	// is precise is kept, flagged noisy, after at least 6 rounds; so is one that after 40 or more shows that it would take longer.
@@ -72,7 +72,7 @@ func DefaultPolicy() Policy {
 		RoundTime:    20 * time.Millisecond,
 		Settle:       200 * time.Millisecond,
 		WarmUp:       time.Second,
-		Span:         10 * time.Second,
+		Span:         15 * time.Second,
 		Limit:        300 * time.Millisecond,
 		Group:        8,
 		PassTime:     2 * time.Second,
@@ -113,7 +113,7 @@ const (
 
 const (
 	// spanLimits bounds what rounds span by the limit for an operation, so that who asks for little gets it soon.
-	spanLimits = 40
+	spanLimits = 50
 	// maxTogether bounds how many operations are in memory.
 	maxTogether = 512
 	// maxCompiled bounds how many operations are compiled at once.

@@ -27,6 +27,10 @@ type Options struct {
 	Momentum float64
 	// WeightDecay is coupled L2 decay, 4e-5 in the paper.
 	WeightDecay float64
+	// GradientClip is the largest norm of a weight's gradient, as a share of that of the weight; 0 for no limit, as in the paper. Decay is
+	// added after it. Without residuals from block to block gradients grow from the last layer to the first, by a factor of a
+	// thousand in deep networks: there a step changes the first layers by more than they are.
+	GradientClip float64
 	// NormMomentum is the share by which running statistics of batch norm move to those of a batch, 0.1 in the paper.
 	NormMomentum float64
 	// Clients are further clients of the runtime on the same host, if any: each runs an executable at a time, all at once.

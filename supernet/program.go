@@ -144,7 +144,7 @@ func (n *Network) backwardProgram(key Executable) program {
 // the gradients of the convolutions' outputs and of batch norm's scales and offsets. It returns new statistics, parameters and
 // velocities.
 func (n *Network) updateProgram(key Executable) program {
-	o, options := key.Op, n.options
+	o := key.Op
 	var p program
 	n.input(&p, o)
 	p.floats(nil)
@@ -164,7 +164,7 @@ func (n *Network) updateProgram(key Executable) program {
 		before, affine := rest[:kept-1], rest[kept-1:]
 		grads := op.Total(append(op.WeightGradients(o, form, x, params, saved, before), affine...)...)
 		running = n.moveStatistics(o, running, op.Statistics(o, saved))
-		return append([]*Node{running}, update(params, velocity, grads, rate, options.Momentum, n.decays(o))...)
+		return append([]*Node{running}, n.update(o, params, velocity, grads, rate)...)
 	}
 	return p
 }
@@ -183,7 +183,7 @@ func (n *Network) classifierProgram(key Executable) program {
 	if key.Role == Update {
 		p.floats(params...)
 	}
-	count, momentum, decays := len(params), n.options.Momentum, n.decays(o)
+	count := len(params)
 	p.build = func(in []*Node) []*Node {
 		x, labels, mask, rate := in[0], in[1], in[2], in[3]
 		params := in[4 : 4+count]
@@ -196,7 +196,7 @@ func (n *Network) classifierProgram(key Executable) program {
 		dx, grads := op.Backward(o, op.Form{}, x, gradient, params, saved)
 		result = append(result, dx)
 		if key.Role == Update {
-			result = append(result, update(params, in[4+count:], op.Total(grads...), rate, momentum, decays)...)
+			result = append(result, n.update(o, params, in[4+count:], op.Total(grads...), rate)...)
 		}
 		return result
 	}
@@ -212,11 +212,15 @@ func (n *Network) decays(o space.Op) []float64 {
 	return decays
 }
 
-// update builds the new parameters, then the new velocities.
-func update(params, velocity, grads []*Node, rate *Node, momentum float64, decays []float64) []*Node {
+// update builds the new parameters of an operation, then the new velocities.
+func (n *Network) update(o space.Op, params, velocity, grads []*Node, rate *Node) []*Node {
+	decays := n.decays(o)
 	var ps, vs []*Node
 	for i, g := range grads {
-		w, v := op.SGD(params[i], velocity[i], g, rate, momentum, decays[i])
+		if n.options.GradientClip > 0 {
+			g = op.ClipGradient(g, params[i], n.options.GradientClip)
+		}
+		w, v := op.SGD(params[i], velocity[i], g, rate, n.options.Momentum, decays[i])
 		ps, vs = append(ps, w), append(vs, v)
 	}
 	return append(ps, vs...)

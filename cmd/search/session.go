@@ -74,7 +74,7 @@ func open(ctx context.Context, c *rundir.Config, stderr io.Writer) (*session, er
 	})
 	o := supernet.Options{
 		Batch: c.Batch, Seed: c.Seed, Lowering: s.chooser.Choose,
-		Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum, DType: dtype,
+		Momentum: c.Momentum, WeightDecay: c.WeightDecay, GradientClip: c.GradientClip, NormMomentum: c.NormMomentum, DType: dtype,
 	}
 	if err = (sharing{c.Devices, c.SyncBatchNorm}).apply(&o, s.backend); err == nil {
 		s.network, err = supernet.New(s.backend.Backend, s.trained, o)

@@ -59,6 +59,7 @@ type Config struct {
 	MinRate           float64 `yaml:"min_rate"`           // … to this
 	Momentum          float64 `yaml:"momentum"`
 	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
+	GradientClip      float64 `yaml:"gradient_clip"` // norm of a weight's gradient at most, as a share of the weight's norm; 0: no limit
 	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
 
 	Devices       int    `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
@@ -336,6 +337,7 @@ func (c *Config) Validate() error {
 		{"min_rate", c.MinRate, 0, c.Rate},
 		{"momentum", c.Momentum, 0, below1},
 		{"weight_decay", c.WeightDecay, 0, 1},
+		{"gradient_clip", c.GradientClip, 0, 1000},
 		{"norm_momentum", c.NormMomentum, 0, 1},
 		{"devices", float64(c.Devices), 0, 64},
 		{"architecture_rate", c.ArchitectureRate, 0, 1000},

@@ -16,6 +16,18 @@ func SGD(w, v, gradient, rate *Node, momentum, decay float64) (updated, velocity
 	return Sub(w, Mul(rate, velocity)), velocity
 }
 
+// ClipGradient scales a gradient down to where its norm is the given share of that of its weights w, if it is more: what Brock et al. (2021) do for
+// each unit, here for a whole tensor. The norm of weights counts as no less than a thousandth. Vectors, which are offsets and
+// biases, stay as they are.
+func ClipGradient(gradient, w *Node, share float64) *Node {
+	if w.Rank() < 2 {
+		return gradient
+	}
+	norm := func(x *Node) *Node { return Sqrt(ReduceAllSum(Square(x))) }
+	allowed := MulScalar(MaxScalar(norm(w), 1e-3), share)
+	return Mul(gradient, Div(allowed, Max(norm(gradient), allowed)))
+}
+
 // UpdateStatistics moves running statistics towards those of a batch of samples images by momentum, as batch norm does in
 // training: packed as [Statistics] describes, the variance made unbiased for the number of rows of each batch norm.
 func UpdateStatistics(o space.Op, running, batch *Node, samples int, momentum float64) *Node {
