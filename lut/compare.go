@@ -134,11 +134,30 @@ func newChange(a, b *Entry, samplesA, samplesB Samples, scale float64) Change {
 	return c
 }
 
-// scaled is the entry with its times multiplied.
+// uncertainCorrection is how uncertain a correction by the sentinel is, relative to itself and at 95 %: operations do not all become
+// slower by its factor.
+const uncertainCorrection = 0.3
+
+// Corrected brings the 95 % interval of a median, in ms, to where the sentinel takes by times as long. It is wider by what that correction
+// is uncertain, in quadrature.
+func Corrected(medianMS, lowMS, highMS, by float64) (low, high float64) {
+	if by == 1 {
+		return lowMS, highMS
+	}
+	more := uncertainCorrection * math.Log(by)
+	low = by * medianMS / math.Exp(math.Hypot(more, math.Log(medianMS/lowMS)))
+	high = by * medianMS * math.Exp(math.Hypot(more, math.Log(highMS/medianMS)))
+	return low, high
+}
+
+// scaled is the entry at another speed of the device, see [Corrected].
 func (e *Entry) scaled(by float64) *Entry {
 	out := *e
-	for _, ms := range []*float64{&out.MedianMS, &out.LowMS, &out.HighMS, &out.MADMS, &out.P10MS, &out.P90MS, &out.MinMS} {
+	for _, ms := range []*float64{&out.MedianMS, &out.MADMS, &out.P10MS, &out.P90MS, &out.MinMS} {
 		*ms *= by
+	}
+	if e.HasInterval() {
+		out.LowMS, out.HighMS = Corrected(e.MedianMS, e.LowMS, e.HighMS, by)
 	}
 	return &out
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/perf/benchmath"
+
+	"densenas/lut"
 )
 
 // Summary describes the times of one operation, in ms, in the rounds that count, as they would be were the device always as fast
@@ -101,19 +103,12 @@ func labelOutliers(rounds []Round, reference float64) int {
 	return n
 }
 
-// uncertainCorrection is how uncertain a correction is, relative to itself and at 95 %: operations do not all become slower by the
-// factor of the sentinel.
-const uncertainCorrection = 0.3
-
 // scaled is the summary of the same rounds for another reference, so many times as long. The interval is wider by what the
 // correction is uncertain.
 func (s Summary) scaled(by float64) Summary {
-	for _, ms := range []*float64{&s.MedianMS, &s.LowMS, &s.HighMS, &s.MADMS, &s.P10MS, &s.P90MS, &s.MinMS} {
+	s.LowMS, s.HighMS = lut.Corrected(s.MedianMS, s.LowMS, s.HighMS, by)
+	for _, ms := range []*float64{&s.MedianMS, &s.MADMS, &s.P10MS, &s.P90MS, &s.MinMS} {
 		*ms *= by
-	}
-	if more := uncertainCorrection * math.Log(by); more != 0 {
-		s.LowMS = s.MedianMS / math.Exp(math.Hypot(more, math.Log(s.MedianMS/s.LowMS)))
-		s.HighMS = s.MedianMS * math.Exp(math.Hypot(more, math.Log(s.HighMS/s.MedianMS)))
 	}
 	return s
 }

@@ -119,7 +119,7 @@ func TestCorrectionsWidenIntervals(t *testing.T) {
 			t.Errorf("%g: %+v", by, got)
 		}
 		// The correction's share and that of the rounds, which are independent.
-		if want := math.Hypot(0.01, uncertainCorrection*math.Log(by)); math.Abs(share(got)-want) > 0.03*want {
+		if want := math.Hypot(0.01, 0.3*math.Log(by)); math.Abs(share(got)-want) > 0.03*want {
 			t.Errorf("%g: half-width %g, want about %g", by, share(got), want)
 		}
 	}
