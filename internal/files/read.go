@@ -2,11 +2,13 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"densenas/internal/exit"
@@ -34,6 +36,16 @@ func Open(path string) (*os.File, error) {
 		return nil, exit.BadInput("%s: is a folder; name a file", path)
 	}
 	return f, nil
+}
+
+// ReadOfFolder is [ReadBounded] of a file that every folder of a kind has: without it the folder is none of them, which is bad input. What
+// is the kind, such as "a run folder", and command the one whose -o names such folders.
+func ReadOfFolder(folder, name string, limit int64, what, command string) ([]byte, error) {
+	data, err := ReadBounded(filepath.Join(folder, name), limit)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, exit.BadInput("%s is not %s, it has no %s; name the -o of %s", cmp.Or(folder, `""`), what, name, command)
+	}
+	return data, err
 }
 
 // ReadBounded reads a whole file of at most limit bytes. What [Open] refuses and a larger file are bad input.

@@ -51,6 +51,15 @@ func WriteBytes(path string, data []byte) error {
 	})
 }
 
+// WriteEncoded is [WriteBytes] of what encode returns. Its error is named with the file, which is not written.
+func WriteEncoded(path string, encode func() ([]byte, error)) error {
+	data, err := encode()
+	if err != nil {
+		return fmt.Errorf("%s: not written: %w", path, err)
+	}
+	return WriteBytes(path, data)
+}
+
 // CheckWritable returns the error that WriteAtomic would begin with: the folder is not there or cannot be written, or the name
 // is too long. It leaves nothing behind.
 func CheckWritable(path string) error {

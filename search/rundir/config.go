@@ -1,17 +1,14 @@
 package rundir
 
 import (
-	"cmp"
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode"
 
 	"densenas/internal/exit"
@@ -194,15 +191,11 @@ func load(name string, data []byte, space string) (*Config, error) {
 
 // ReadConfig reads the configuration of a run folder, which has every field.
 func ReadConfig(folder string) (*Config, error) {
-	path := filepath.Join(folder, ConfigFile)
-	data, err := files.ReadBounded(path, maxConfigFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, exit.BadInput("%s is not a run folder, it has no %s; name the -o of search run", cmp.Or(folder, `""`), ConfigFile)
-	}
+	data, err := files.ReadOfFolder(folder, ConfigFile, maxConfigFile, "a run folder", "search run")
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig(path, data)
+	return parseConfig(filepath.Join(folder, ConfigFile), data)
 }
 
 func parseConfig(name string, data []byte) (*Config, error) {
@@ -261,19 +254,19 @@ func missingField(want, have *yaml.Node, prefix string) string {
 	return ""
 }
 
-// Write writes the configuration into a run folder, atomically and with every field.
-func (c *Config) Write(folder string) error {
-	path := filepath.Join(folder, ConfigFile)
+// encode is the configuration as its file has it.
+func (c *Config) encode() ([]byte, error) {
 	if err := c.Validate(); err != nil {
-		return fmt.Errorf("%s: not written: %w", path, err)
+		return nil, err
 	}
 	whole := *c
 	whole.Header = files.Header{Kind: configKind, SchemaVersion: configVersion}
-	data, err := yaml.Marshal(&whole)
-	if err != nil {
-		return fmt.Errorf("%s: not written: %w", path, err)
-	}
-	return files.WriteBytes(path, data)
+	return yaml.Marshal(&whole)
+}
+
+// Write writes the configuration into a run folder, atomically and with every field.
+func (c *Config) Write(folder string) error {
+	return files.WriteEncoded(filepath.Join(folder, ConfigFile), c.encode)
 }
 
 // Validate reports the first field that is out of its range, by its name in the file.

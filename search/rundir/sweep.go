@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
@@ -195,25 +193,16 @@ func (s *Sweep) Encode() ([]byte, error) {
 
 // Write writes the plan into the folder of a sweep, atomically.
 func (s *Sweep) Write(folder string) error {
-	path := filepath.Join(folder, SweepFile)
-	data, err := s.Encode()
-	if err != nil {
-		return fmt.Errorf("%s: not written: %w", path, err)
-	}
-	return files.WriteBytes(path, data)
+	return files.WriteEncoded(filepath.Join(folder, SweepFile), s.Encode)
 }
 
 // ReadSweep reads the plan of a sweep's folder.
 func ReadSweep(folder string) (*Sweep, error) {
-	path := filepath.Join(folder, SweepFile)
-	data, err := files.ReadBounded(path, maxConfigFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, exit.BadInput("%s is not the folder of a sweep, it has no %s; name the -o of search sweep", cmp.Or(folder, `""`), SweepFile)
-	}
+	data, err := files.ReadOfFolder(folder, SweepFile, maxConfigFile, "the folder of a sweep", "search sweep")
 	if err != nil {
 		return nil, err
 	}
-	return parseSweep(path, data)
+	return parseSweep(filepath.Join(folder, SweepFile), data)
 }
 
 func parseSweep(name string, data []byte) (*Sweep, error) {

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"densenas/internal/exit"
 	"densenas/internal/files"
@@ -119,15 +117,11 @@ func Load(path string, change func(*Config)) (*Config, error) {
 
 // Read reads the configuration of a study's folder.
 func Read(folder string) (*Config, error) {
-	path := filepath.Join(folder, ConfigFile)
-	data, err := files.ReadBounded(path, maxConfigFile)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, exit.BadInput("%s is not the folder of a study, it has no %s; name the -o of search study", cmp.Or(folder, `""`), ConfigFile)
-	}
+	data, err := files.ReadOfFolder(folder, ConfigFile, maxConfigFile, "the folder of a study", "search study")
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, func(*Config) {})
+	return parse(filepath.Join(folder, ConfigFile), data, func(*Config) {})
 }
 
 func parse(name string, data []byte, change func(*Config)) (*Config, error) {
@@ -165,12 +159,7 @@ func (c *Config) Encode() ([]byte, error) {
 
 // Write writes the configuration into the folder of a study, atomically.
 func (c *Config) Write(folder string) error {
-	path := filepath.Join(folder, ConfigFile)
-	data, err := c.Encode()
-	if err != nil {
-		return fmt.Errorf("%s: not written: %w", path, err)
-	}
-	return files.WriteBytes(path, data)
+	return files.WriteEncoded(filepath.Join(folder, ConfigFile), c.Encode)
 }
 
 // Differences lists the fields in which another configuration differs.
