@@ -39,14 +39,15 @@ func TestOptionsOutOfRange(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(o *Options){
-		"epochs":             func(o *Options) { o.Epochs = 0 },
-		"architecture epoch": func(o *Options) { o.ArchitectureEpoch = -1 },
-		"batch":              func(o *Options) { o.Batch = 0 },
-		"rate":               func(o *Options) { o.Rate = math.NaN() },
-		"minimum rate":       func(o *Options) { o.MinRate = -1 },
-		"momentum":           func(o *Options) { o.Momentum = 1.5 },
-		"weight decay":       func(o *Options) { o.WeightDecay = math.Inf(1) },
-		"beta1":              func(o *Options) { o.Adam.Beta1 = 1 },
+		"epochs":                  func(o *Options) { o.Epochs = 0 },
+		"architecture epoch":      func(o *Options) { o.ArchitectureEpoch = -1 },
+		"single-candidate epochs": func(o *Options) { o.SingleCandidateEpochs = o.ArchitectureEpoch + 1 },
+		"batch":                   func(o *Options) { o.Batch = 0 },
+		"rate":                    func(o *Options) { o.Rate = math.NaN() },
+		"minimum rate":            func(o *Options) { o.MinRate = -1 },
+		"momentum":                func(o *Options) { o.Momentum = 1.5 },
+		"weight decay":            func(o *Options) { o.WeightDecay = math.Inf(1) },
+		"beta1":                   func(o *Options) { o.Adam.Beta1 = 1 },
 	} {
 		o := good()
 		change(&o)

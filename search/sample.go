@@ -15,6 +15,18 @@ func Uniform(s *space.Space, p *space.Parameters, r *rand.Rand) *supernet.Choice
 	})
 }
 
+// BaseOnly takes the [space.Base] of every mixed op: weight steps of [Options.SingleCandidateEpochs].
+func BaseOnly(s *space.Space, p *space.Parameters, _ *rand.Rand) *supernet.Choice {
+	head, stack := space.Base(s.HeadCandidates), space.Base(s.StackCandidates)
+	c := choose(s, p, func([]float64) []supernet.Pick { return []supernet.Pick{{Candidate: head, Weight: 1}} })
+	for _, block := range c.Stack {
+		for _, layer := range block {
+			layer[0].Candidate = stack
+		}
+	}
+	return c
+}
+
 // ByProbability samples one candidate of every mixed op by softmax(alpha): weight steps of the second phase.
 func ByProbability(s *space.Space, p *space.Parameters, r *rand.Rand) *supernet.Choice {
 	return choose(s, p, func(logits []float64) []supernet.Pick {

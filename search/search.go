@@ -25,6 +25,8 @@ const (
 type Engine interface {
 	WeightStep(b supernet.Batch, c *supernet.Choice, rate float64) (supernet.Result, error)
 	ArchitectureStep(b supernet.Batch, c *supernet.Choice) (supernet.Result, *supernet.Products, error)
+	// Extend lets candidates take over the weights of their layer's [space.Base].
+	Extend() error
 }
 
 // Search is a running search. Its state is all that a checkpoint holds, but for the engine's weights.
@@ -203,6 +205,11 @@ func (s *Search) Run(ctx context.Context) error {
 	weightSteps := s.Data.BatchCount(dataset.Train, s.batchOptions(0))
 	total, done := s.Steps(s.state.Epoch)
 	for s.state.Epoch < s.Options.Epochs {
+		if s.extends() {
+			if err := s.Engine.Extend(); err != nil {
+				return err
+			}
+		}
 		for _, pass := range s.passes(s.state.Epoch) {
 			if pass < s.state.Pass {
 				done += s.Data.BatchCount(s.part(pass), s.batchOptions(0))
@@ -236,6 +243,13 @@ func (s *Search) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// extends says whether the first step after [Options.SingleCandidateEpochs] is next. A search that is stopped before it does it again, to the
+// same effect.
+func (s *Search) extends() bool {
+	first := s.Options.SingleCandidateEpochs
+	return first > 0 && s.state.Epoch == first && s.state.Pass <= s.passes(first)[0] && s.state.Step == 0
 }
 
 // pass runs one pass over a part of the data, from the state's step on.
@@ -289,7 +303,10 @@ func (s *Search) random(f func(r *rand.Rand)) error {
 func (s *Search) weightStep(b supernet.Batch, rate float64) (supernet.Result, error) {
 	var choice *supernet.Choice
 	sample := Uniform
-	if s.state.Epoch >= s.Options.ArchitectureEpoch {
+	switch {
+	case s.state.Epoch < s.Options.SingleCandidateEpochs:
+		sample = BaseOnly
+	case s.state.Epoch >= s.Options.ArchitectureEpoch:
 		sample = ByProbability
 	}
 	if err := s.random(func(r *rand.Rand) { choice = sample(s.Space, s.state.Parameters, r) }); err != nil {

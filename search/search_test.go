@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,8 @@ type fakeEngine struct {
 	// slope is the size of the loss's slope by the choice, 1 unless given; seed its direction.
 	slope float64
 	seed  uint64
+	// extended are the numbers of steps before each [Engine.Extend].
+	extended []int
 }
 
 func (e *fakeEngine) step(b supernet.Batch, c *supernet.Choice, made call) (supernet.Result, *supernet.Products, error) {
@@ -66,6 +69,11 @@ func (e *fakeEngine) WeightStep(b supernet.Batch, c *supernet.Choice, rate float
 
 func (e *fakeEngine) ArchitectureStep(b supernet.Batch, c *supernet.Choice) (supernet.Result, *supernet.Products, error) {
 	return e.step(b, c, call{architecture: true})
+}
+
+func (e *fakeEngine) Extend() error {
+	e.extended = append(e.extended, len(e.calls))
+	return nil
 }
 
 func scaleProducts(p *supernet.Products, by float64) {
@@ -245,6 +253,51 @@ func TestPhases(t *testing.T) {
 		if a := m.Running.Weights.Accuracy(); a < 0 || a > 1 || m.Factors[0] != 0.15 {
 			t.Errorf("epoch %d: accuracy %g, factors %g", i, a, m.Factors)
 		}
+	}
+}
+
+// TestSingleCandidateEpochs has epochs of one candidate, then of all, then of the architecture.
+func TestSingleCandidateEpochs(t *testing.T) {
+	o := good()
+	o.Epochs, o.SingleCandidateEpochs, o.ArchitectureEpoch = 4, 1, 2
+	// The base is the last of the head layers' candidates, and the first of the others'.
+	s, engine := newSearch(t, pictures(t, loopImages), o, func(s *Search) { slices.Reverse(s.Space.HeadCandidates) })
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{loopWeightSteps}; !slices.Equal(engine.extended, want) {
+		t.Errorf("the others took over behind steps %d, want %d", engine.extended, want)
+	}
+	others := 0
+	for i, c := range engine.calls[:2*loopWeightSteps] {
+		for _, block := range c.choice.Head {
+			for _, layer := range block {
+				if last := len(s.Space.HeadCandidates) - 1; layer[0].Candidate != last {
+					others++
+				}
+			}
+		}
+		for _, block := range c.choice.Stack {
+			for _, layer := range block {
+				if layer[0].Candidate != 0 {
+					others++
+				}
+			}
+		}
+		if i < loopWeightSteps && others > 0 {
+			t.Fatalf("step %d samples another candidate: %+v", i, c.choice)
+		}
+	}
+	if others == 0 {
+		t.Error("no other candidate was sampled after the first epoch")
+	}
+
+	s, engine = newSearch(t, pictures(t, loopImages), good())
+	if err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if engine.extended != nil {
+		t.Errorf("without such epochs the others took over behind steps %d", engine.extended)
 	}
 }
 

@@ -134,6 +134,8 @@ func same(t *testing.T, what string, got, want map[string]string) {
 
 func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 	f := smallFiles(t)
+	// The first epoch trains one candidate, so where it ends the others take over.
+	write(t, f.config, smallConfig+"single_candidate_epochs: 1\n")
 	args := func(folder string) []string { return f.args(folder, "--target-latency", "0.25ms") }
 	folder := filepath.Join(t.TempDir(), "whole")
 	succeed(t, args(folder)...)

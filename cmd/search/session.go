@@ -107,7 +107,7 @@ func deviceName(b backends.Backend) string {
 
 func options(c *rundir.Config) search.Options {
 	return search.Options{
-		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, Batch: c.Batch, Seed: c.Seed,
+		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, SingleCandidateEpochs: min(c.SingleCandidateEpochs, c.ArchitectureEpoch), Batch: c.Batch, Seed: c.Seed,
 		Rate: c.Rate, MinRate: c.MinRate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
 		Adam: search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
 	}

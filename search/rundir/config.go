@@ -49,15 +49,18 @@ type Config struct {
 	SkipCorrupt  bool    `yaml:"skip_corrupt"`   // leave images out that cannot be decoded
 	Workers      int     `yaml:"workers"`        // decode and augment; 0: one per processor
 
-	Epochs            int     `yaml:"epochs"`
-	ArchitectureEpoch int     `yaml:"architecture_epoch"` // the first with an architecture pass
-	Batch             int     `yaml:"batch"`              // images of a step
-	Rate              float64 `yaml:"rate"`               // of SGD at the start, falling along a cosine …
-	MinRate           float64 `yaml:"min_rate"`           // … to this
-	Momentum          float64 `yaml:"momentum"`
-	WeightDecay       float64 `yaml:"weight_decay"`  // coupled L2
-	GradientClip      float64 `yaml:"gradient_clip"` // norm of a weight's gradient at most, as a share of the weight's norm; 0: no limit
-	NormMomentum      float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
+	Epochs            int `yaml:"epochs"`
+	ArchitectureEpoch int `yaml:"architecture_epoch"` // the first with an architecture pass
+	// SingleCandidateEpochs are the first ones, in which each layer trains one candidate, whose weights the others then take over; from
+	// ArchitectureEpoch on there are none.
+	SingleCandidateEpochs int     `yaml:"single_candidate_epochs"`
+	Batch                 int     `yaml:"batch"`    // images of a step
+	Rate                  float64 `yaml:"rate"`     // of SGD at the start, falling along a cosine …
+	MinRate               float64 `yaml:"min_rate"` // … to this
+	Momentum              float64 `yaml:"momentum"`
+	WeightDecay           float64 `yaml:"weight_decay"`  // coupled L2
+	GradientClip          float64 `yaml:"gradient_clip"` // norm of a weight's gradient at most, as a share of the weight's norm; 0: no limit
+	NormMomentum          float64 `yaml:"norm_momentum"` // share by which batch norm's running statistics move
 
 	Devices       int    `yaml:"devices"`         // that share each batch evenly; 0: all GPUs, or one; as many as there were once the run begins
 	SyncBatchNorm bool   `yaml:"sync_batch_norm"` // statistics over the whole batch instead of over each device's share
@@ -325,6 +328,7 @@ func (c *Config) Validate() error {
 		{"workers", float64(c.Workers), 0, 4096},
 		{"epochs", float64(c.Epochs), 1, 1e6},
 		{"architecture_epoch", float64(c.ArchitectureEpoch), 0, 1e6},
+		{"single_candidate_epochs", float64(c.SingleCandidateEpochs), 0, 1e6},
 		{"batch", float64(c.Batch), 1, 65536},
 		{"rate", c.Rate, 0, 1000},
 		{"min_rate", c.MinRate, 0, c.Rate},

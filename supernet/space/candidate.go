@@ -46,3 +46,27 @@ func ParseCandidate(text string) (Candidate, error) {
 func (c Candidate) at(in, out, stride, resolution int) Op {
 	return Op{Kind: c.Kind, Kernel: c.Kernel, Expansion: c.Expansion, In: in, Out: out, Stride: stride, Resolution: resolution}
 }
+
+// Extends says whether the candidate can compute all that another computes, with as large or a larger kernel and as many or more hidden
+// channels. Expansion 1 has no expanding convolution, so no other expansion extends it.
+func (c Candidate) Extends(other Candidate) bool {
+	return c.Kind == other.Kind && c.Kernel >= other.Kernel && c.Expansion >= other.Expansion && (c.Expansion > 1) == (other.Expansion > 1)
+}
+
+// Base is the index of the candidate that the most candidates extend, the first of equals; a Skip, which has no weights, only where there is
+// nothing else. Of the built-in spaces it is mbconv_k3_t3, which all but the Skip extend, or the one that there is.
+func Base(candidates []Candidate) int {
+	base, most := 0, -1
+	for i, c := range candidates {
+		n := 0
+		for _, other := range candidates {
+			if c.Kind != Skip && other.Extends(c) {
+				n++
+			}
+		}
+		if n > most {
+			base, most = i, n
+		}
+	}
+	return base
+}

@@ -15,3 +15,33 @@ func TestCandidateText(t *testing.T) {
 		}
 	}
 }
+
+func TestBase(t *testing.T) {
+	parse := func(texts ...string) (out []Candidate) {
+		for _, text := range texts {
+			c, err := ParseCandidate(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, c)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		candidates []Candidate
+		want       int
+	}{
+		{parse("mbconv_k3_t3", "mbconv_k3_t6", "mbconv_k5_t3", "skip"), 0},
+		{parse("skip", "mbconv_k7_t6", "mbconv_k5_t3"), 2},
+		{parse("skip", "basic"), 1},
+		{parse("skip"), 0},
+		// Expansion 1 is extended by itself alone.
+		{parse("mbconv_k3_t1", "mbconv_k5_t6", "mbconv_k3_t3"), 2},
+		// Neither extends the other.
+		{parse("mbconv_k3_t6", "mbconv_k5_t3"), 0},
+	} {
+		if got := Base(c.candidates); got != c.want {
+			t.Errorf("the base of %v is %v, want %v", c.candidates, c.candidates[got], c.candidates[c.want])
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package supernet
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	transfer "densenas/internal/device"
+	"densenas/supernet/op"
+	"densenas/supernet/space"
+)
+
+// Extend lets the candidates of every layer take over the weights of the layer's [space.Base], where they extend it and it has been
+// sampled: then they compute what it does. Their momentum starts anew, as do the running statistics of channels that it does not have. Other
+// candidates stay as they are. It must not be called during a step.
+func (n *Network) Extend() error {
+	for j := range n.head {
+		for _, layer := range n.head[j] {
+			if err := n.extend(layer, n.space.HeadCandidates); err != nil {
+				return err
+			}
+		}
+		for _, layer := range n.stack[j] {
+			if err := n.extend(layer, n.space.StackCandidates); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (n *Network) extend(layer []*weights, candidates []space.Candidate) error {
+	index := space.Base(candidates)
+	base := layer[index]
+	if base.params == nil {
+		return nil
+	}
+	params, err := values(base.params)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", base.name, err)
+	}
+	running, err := values([]*tensors.Tensor{base.running})
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", base.name, err)
+	}
+	for i, w := range layer {
+		if i == index || !candidates[i].Extends(candidates[index]) {
+			continue
+		}
+		var drawn [][]float32
+		for _, p := range n.parameters(w.op) {
+			drawn = append(drawn, Initial(n.options.Seed, w.name+"/"+p.Name, p))
+		}
+		extended, err := op.Extended(base.op, w.op, params, drawn)
+		if err != nil {
+			return err
+		}
+		if err := n.restart(w, extended, op.ExtendedStatistics(base.op, w.op, running[0])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart replaces what an operation has by the given parameters and running statistics.
+func (n *Network) restart(w *weights, params [][]float32, running []float32) error {
+	transfer.Free(w.params...)
+	transfer.Free(w.velocity...)
+	transfer.Free(w.running)
+	w.params, w.velocity, w.running = nil, nil, nil
+	b := n.devices[w.client].backend
+	for i, p := range n.parameters(w.op) {
+		t, err := transfer.Upload(b, params[i], p.Dims...)
+		if err != nil {
+			return err
+		}
+		w.params = append(w.params, t)
+	}
+	var err error
+	w.running, err = transfer.Upload(b, running, 1, len(running))
+	return err
+}
+
+// values reads tensors.
+func values(ts []*tensors.Tensor) ([][]float32, error) {
+	out := make([][]float32, len(ts))
+	for i, t := range ts {
+		var err error
+		if out[i], err = tensors.CopyFlatData[float32](t); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
