@@ -224,7 +224,7 @@ func (t *training) step(batch supernet.Batch) error {
 		return err
 	}
 	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
-		return fmt.Errorf("the loss is %g at epoch %d, step %d: lower the learning rate", r.Loss, t.state.Epoch, t.state.Step)
+		return t.diverged(r.Loss)
 	}
 	t.state.Running.add(r, batch.Valid)
 	t.state.Step++
@@ -232,6 +232,17 @@ func (t *training) step(batch supernet.Batch) error {
 		o.Progress(done+1, steps, r.Loss)
 	}
 	return nil
+}
+
+// diverged is the error of the step at hand, whose loss is no number. It is not saved: the checkpoint of the last epoch stays.
+func (t *training) diverged(loss float64) error {
+	where := "all weights and statistics are numbers"
+	if layer, operation, err := t.trainer.NonFinite(); err != nil {
+		where = "which operation it comes from is not known: " + err.Error()
+	} else if layer != "" {
+		where = fmt.Sprintf("it came up in %s at %s", operation, layer)
+	}
+	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower the learning rate, now %g", loss, t.state.Epoch, t.state.Step, where, t.options.Rate)
 }
 
 // mixedShare draws from the beta distribution of twice the parameter alpha, 0 to 1, by Jöhnk's method, and returns the larger share of the two.

@@ -21,6 +21,7 @@ import (
 	"densenas/internal/tables"
 	"densenas/search"
 	"densenas/search/dataset"
+	"densenas/search/rundir"
 	"densenas/search/weights"
 	"densenas/supernet/lowering"
 	"densenas/supernet/network"
@@ -196,8 +197,15 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if n := data.Count(dataset.TrainAll); n < o.Batch {
 		return exit.BadInput("%s: %d training images are fewer than a batch of %d; give more images or a smaller --batch", o.Data, n, o.Batch)
 	}
-	fmt.Fprintf(stderr, "data: %s\n", data.Describe())
+	fmt.Fprintf(stderr, "data: %s\n", data.DescribeWhole())
 	a = a.WithClasses(len(data.Classes))
+	if path := o.checkpoint(); path != "" {
+		lock, err := rundir.AcquireFile(path)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+	}
 	var start []network.Weights
 	inherited := "nothing"
 	if o.Inherit != "" {

@@ -103,6 +103,28 @@ func TestTrainRefuses(t *testing.T) {
 		refused(t, append(good[:len(good):len(good)], c.more...), c.messages...)
 		missing(t, weights)
 	}
+	// A rate with which a step throws the weights out of all numbers.
+	diverging := append(good[:len(good):len(good)], "--rate", "1000", "--weight-decay", "1", "--epochs", "40")
+	err = run(context.Background(), diverging, io.Discard, io.Discard)
+	if exit.Code(err) != exit.CodeFailure {
+		t.Fatalf("code %d, %v", exit.Code(err), err)
+	}
+	for _, word := range []string{"the loss is NaN at epoch ", "; it came up in ", " at layer", "; lower the learning rate, now 1000"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q lacks %q", err, word)
+		}
+	}
+	missing(t, weights)
+	if err := os.Remove(strings.TrimSuffix(weights, ".safetensors") + ".checkpoint.safetensors"); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	// Another training into the same file.
+	lock, err := rundir.AcquireFile(strings.TrimSuffix(weights, ".safetensors") + ".checkpoint.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, good, "w.checkpoint.safetensors is being written by another search")
+	lock.Release()
 	write(t, filepath.Join(f.data, "red", "03.png"), "no image")
 	refused(t, good, "red/03.png", "--skip-corrupt")
 	missing(t, weights)

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
@@ -204,4 +205,46 @@ func yamlError(name string, err error) error {
 		}
 	}
 	return exit.BadInput("%s: %s", name, message)
+}
+
+// RequireYAMLFields reports the first field that whole, which data were decoded into, is written with and data do not have.
+func RequireYAMLFields(name string, data []byte, whole any) error {
+	var have, want yaml.Node
+	if err := yaml.Unmarshal(data, &have); err != nil {
+		return exit.BadInput("%s: %w", name, err)
+	}
+	if err := want.Encode(whole); err != nil {
+		return err
+	}
+	if missing := missingField(&want, have.Content[0], ""); missing != "" {
+		return exit.BadInput("%s: field %s is missing; such a file has every field: copy it from another, or start anew", name, missing)
+	}
+	return nil
+}
+
+func missingField(want, have *yaml.Node, prefix string) string {
+	if want.Kind == yaml.SequenceNode {
+		for i := range want.Content {
+			if missing := missingField(want.Content[i], have.Content[i], fmt.Sprintf("%s[%d].", strings.TrimSuffix(prefix, "."), i)); missing != "" {
+				return missing
+			}
+		}
+		return ""
+	}
+	for i := 0; i+1 < len(want.Content); i += 2 {
+		key := want.Content[i].Value
+		at := -1
+		for j := 0; j+1 < len(have.Content); j += 2 {
+			if have.Content[j].Value == key {
+				at = j
+			}
+		}
+		if at < 0 || have.Content[at+1].Tag == "!!null" {
+			return prefix + key
+		}
+		if missing := missingField(want.Content[i+1], have.Content[at+1], prefix+key+"."); missing != "" {
+			return missing
+		}
+	}
+	return ""
 }

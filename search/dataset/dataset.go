@@ -106,6 +106,15 @@ func (d *Dataset) noteCorrupt(name string) {
 // Describe says in a line what the data are, and in one more per note what was decided about them. Names from the data are
 // shown without what a terminal would obey.
 func (d *Dataset) Describe() string {
+	return d.describe(fmt.Sprintf("%d training + %d held-out", d.Count(Train), d.Count(HeldOut)))
+}
+
+// DescribeWhole is Describe for those who train on all training images, and hold none out.
+func (d *Dataset) DescribeWhole() string {
+	return d.describe(fmt.Sprintf("%d training", d.Count(TrainAll)))
+}
+
+func (d *Dataset) describe(training string) string {
 	var text strings.Builder
 	var names []string
 	for _, class := range d.Classes[:min(10, len(d.Classes))] {
@@ -115,8 +124,8 @@ func (d *Dataset) Describe() string {
 	if len(d.Classes) > len(names) {
 		more = ", …"
 	}
-	fmt.Fprintf(&text, "%s: %d classes (%s%s), %d training + %d held-out + %d test images, %d×%d×%d", exit.OneLine(d.Name), len(d.Classes), strings.Join(names, ", "), more,
-		d.Count(Train), d.Count(HeldOut), d.Count(Test), d.Resolution, d.Resolution, d.Channels)
+	fmt.Fprintf(&text, "%s: %d classes (%s%s), %s + %d test images, %d×%d×%d", exit.OneLine(d.Name), len(d.Classes), strings.Join(names, ", "), more,
+		training, d.Count(Test), d.Resolution, d.Resolution, d.Channels)
 	fmt.Fprintf(&text, ", augmentation %s, mean %s, std %s", d.Augmentation, decimals(d.Mean), decimals(d.Std))
 	for _, note := range d.Notes {
 		text.WriteString("\n" + exit.OneLine(note))

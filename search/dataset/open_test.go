@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -46,6 +47,14 @@ func TestOpenImages(t *testing.T) {
 			for _, word := range []string{d.Name, "2 classes (cat, dog)", "32×32×3", "crop-flip", c.note} {
 				if !strings.Contains(text, word) {
 					t.Errorf("%q lacks %q", text, word)
+				}
+			}
+			for text, want := range map[string]string{
+				text:              fmt.Sprintf("), %d training + 4 held-out + %d test images,", c.train-4, c.test),
+				d.DescribeWhole(): fmt.Sprintf("), %d training + %d test images,", c.train, c.test),
+			} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q lacks %q", text, want)
 				}
 			}
 			for part := range TrainAll + 1 {

@@ -206,55 +206,13 @@ func parseConfig(name string, data []byte) (*Config, error) {
 	if err := files.DecodeYAMLKind(name, data, configKind, configVersion, c); err != nil {
 		return nil, err
 	}
-	if err := requireFields(name, data, c); err != nil {
+	if err := files.RequireYAMLFields(name, data, c); err != nil {
 		return nil, err
 	}
 	if err := c.Validate(); err != nil {
 		return nil, exit.BadInput("%s: %w", name, err)
 	}
 	return c, nil
-}
-
-// requireFields reports the first field that Write would write and the file does not have.
-func requireFields(name string, data []byte, whole any) error {
-	var have, want yaml.Node
-	if err := yaml.Unmarshal(data, &have); err != nil {
-		return exit.BadInput("%s: %w", name, err)
-	}
-	if err := want.Encode(whole); err != nil {
-		return err
-	}
-	if missing := missingField(&want, have.Content[0], ""); missing != "" {
-		return exit.BadInput("%s: field %s is missing; the file of a run has every field: copy it from another run, or start a new one", name, missing)
-	}
-	return nil
-}
-
-func missingField(want, have *yaml.Node, prefix string) string {
-	if want.Kind == yaml.SequenceNode {
-		for i := range want.Content {
-			if missing := missingField(want.Content[i], have.Content[i], fmt.Sprintf("%s[%d].", strings.TrimSuffix(prefix, "."), i)); missing != "" {
-				return missing
-			}
-		}
-		return ""
-	}
-	for i := 0; i+1 < len(want.Content); i += 2 {
-		key := want.Content[i].Value
-		at := -1
-		for j := 0; j+1 < len(have.Content); j += 2 {
-			if have.Content[j].Value == key {
-				at = j
-			}
-		}
-		if at < 0 || have.Content[at+1].Tag == "!!null" {
-			return prefix + key
-		}
-		if missing := missingField(want.Content[i+1], have.Content[at+1], prefix+key+"."); missing != "" {
-			return missing
-		}
-	}
-	return ""
 }
 
 // encode is the configuration as its file has it.

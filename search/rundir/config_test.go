@@ -131,7 +131,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"foreign", "services:\n  web: {}\n", `config.yaml: has no "kind", so it is not a densenas.config file; is it the right file?`},
 		{"newer", line("schema_version", "2"), "config.yaml: has schema version 2, made by a newer densenas"},
 		{"unknown", string(valid) + "learning_rate: 0.1\n", "field learning_rate is unknown; is it misspelled, or the file of another version?"},
-		{"missing", line("momentum", ""), "config.yaml: field momentum is missing; the file of a run has every field"},
+		{"missing", line("momentum", ""), "config.yaml: field momentum is missing; such a file has every field"},
 		{"missing inside", line("identity", ""), "config.yaml: field lut.identity is missing"},
 		{"null", line("epochs", "null"), "config.yaml: field epochs is missing"},
 		{"text", line("epochs", "many"), "cannot unmarshal !!str `many` into int"},

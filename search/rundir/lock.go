@@ -13,20 +13,24 @@ import (
 // errLocked says that another process holds a lock.
 var errLocked = errors.New("locked")
 
-// LockedError says that another search is writing a folder.
-type LockedError struct{ Folder string }
+// LockedError says that another process is writing a folder or file.
+type LockedError struct{ What string }
 
 func (e LockedError) Error() string {
-	return fmt.Sprintf("%s is being written by another search; wait for its end, or stop it", e.Folder)
+	return fmt.Sprintf("%s is being written by another search; wait for its end, or stop it", e.What)
 }
 
-// Lock is the right to write a run folder. Where the system has no flock, it is given to all.
+// Lock is the right to write a run folder, or a file. Where the system has no flock, it is given to all.
 type Lock struct{ file *os.File }
 
 // Acquire takes the lock of a run folder, which must exist, until Release or the end of the process. A folder that another
 // search is writing is bad input.
-func Acquire(folder string) (*Lock, error) {
-	path := filepath.Join(folder, LockFile)
+func Acquire(folder string) (*Lock, error) { return acquire(filepath.Join(folder, LockFile), folder) }
+
+// AcquireFile is Acquire for a single file, whether it is there or not; its folder must exist.
+func AcquireFile(path string) (*Lock, error) { return acquire(path+".lock", path) }
+
+func acquire(path, what string) (*Lock, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 		if err != nil {
@@ -35,7 +39,7 @@ func Acquire(folder string) (*Lock, error) {
 		if err := tryLock(f); err != nil {
 			f.Close()
 			if errors.Is(err, errLocked) {
-				return nil, exit.AsBadInput(LockedError{folder})
+				return nil, exit.AsBadInput(LockedError{what})
 			}
 			return nil, err
 		}

@@ -210,7 +210,7 @@ func parseSweep(name string, data []byte) (*Sweep, error) {
 	if err := files.DecodeYAMLKind(name, data, sweepKind, sweepVersion, s); err != nil {
 		return nil, err
 	}
-	if err := requireFields(name, data, s); err != nil {
+	if err := files.RequireYAMLFields(name, data, s); err != nil {
 		return nil, err
 	}
 	if err := s.Config.Header.Check(name+" (config)", configKind, configVersion); err != nil {

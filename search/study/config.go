@@ -115,13 +115,18 @@ func Load(path string, change func(*Config)) (*Config, error) {
 	return parse(path, data, change)
 }
 
-// Read reads the configuration of a study's folder.
+// Read reads the configuration of a study's folder, which has every field.
 func Read(folder string) (*Config, error) {
 	data, err := files.ReadOfFolder(folder, ConfigFile, maxConfigFile, "the folder of a study", "search study")
 	if err != nil {
 		return nil, err
 	}
-	return parse(filepath.Join(folder, ConfigFile), data, func(*Config) {})
+	name := filepath.Join(folder, ConfigFile)
+	c, err := parse(name, data, func(*Config) {})
+	if err != nil {
+		return nil, err
+	}
+	return c, files.RequireYAMLFields(name, data, c)
 }
 
 func parse(name string, data []byte, change func(*Config)) (*Config, error) {

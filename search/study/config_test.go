@@ -143,6 +143,28 @@ func TestConfigRefuses(t *testing.T) {
 	if _, err := Read(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not the folder of a study") {
 		t.Errorf("an empty folder gave %v", err)
 	}
+	// What a folder's file leaves out would have another meaning once a default is another.
+	folder := t.TempDir()
+	if err := testConfig(t).Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Read(folder); err != nil || !reflect.DeepEqual(c.Search, testConfig(t).Search) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	whole, err := os.ReadFile(filepath.Join(folder, ConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	partly := strings.Replace(string(whole), "    momentum: 0.9\n", "", 1)
+	if partly == string(whole) {
+		t.Fatalf("no momentum of 4 spaces in\n%s", whole)
+	}
+	if err := os.WriteFile(filepath.Join(folder, ConfigFile), []byte(partly), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(folder); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "field training.momentum is missing") && !strings.Contains(err.Error(), "field search.momentum is missing") {
+		t.Errorf("a folder's configuration without a field: %v", err)
+	}
 }
 
 func FuzzConfig(f *testing.F) {

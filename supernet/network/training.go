@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -247,6 +248,22 @@ func (t *Trainer) State() ([]supernet.NamedTensor, error) {
 		out = append(out, supernet.NamedTensor{Name: part.name, Dims: part.dims, Data: data})
 	}
 	return out, nil
+}
+
+// NonFinite names the layer, counted from 0, in which numbers that are none came up in the last step, and its operation; empty: nowhere. It
+// is by the rule of [supernet.NonFiniteTensor].
+func (t *Trainer) NonFinite() (layer, operation string, err error) {
+	state, err := t.State()
+	if err != nil {
+		return "", "", err
+	}
+	layer, _, _ = strings.Cut(supernet.NonFiniteTensor(state), "/")
+	for i, o := range t.ops {
+		if layerName(i, "") == layer+"/" {
+			return layer, o.Key(), nil
+		}
+	}
+	return "", "", nil
 }
 
 // SetState replaces the state by one that [Trainer.State] returned for the same architecture.
