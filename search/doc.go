@@ -2,7 +2,8 @@
 //
 // The method is DenseNAS (Fang et al., CVPR 2020): weights and architecture parameters are trained in turn.
 //
-//	phase "weights"        weight epochs only; one op of every mixed op sampled uniformly
+//	phase "weights"        weight epochs only; one op of every mixed op sampled uniformly, in the first epochs, where so configured,
+//	                       the same one always, whose weights the others then take over
 //	phase "architecture"   every epoch: an architecture pass over the held-out share of the training data, two ops of
 //	                       every mixed op sampled; then a weight pass over the rest, one op sampled by softmax(alpha)
 //
