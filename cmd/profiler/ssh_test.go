@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"densenas/internal/exit"
+	"densenas/internal/onnxruntime/library"
 	"densenas/internal/onnxruntime/onnxruntimetest"
 )
 
@@ -24,8 +25,8 @@ import (
 const requireSSHD = "DENSENAS_REQUIRE_SSHD"
 
 // startServer starts sshd on loopback as the user of the test, with keys, configuration and port of its own: this machine is the other
-// one, too.
-func startServer(t *testing.T) *machine {
+// one, too. Settings are further lines of its configuration.
+func startServer(t *testing.T, settings ...string) *machine {
 	t.Helper()
 	lacking := func(format string, a ...any) {
 		t.Helper()
@@ -65,11 +66,11 @@ func startServer(t *testing.T) *machine {
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
 	m := &machine{name: "127.0.0.1", cache: filepath.Join(folder, "cache"), reconnect: func(*testing.T) {}}
-	configuration := write(t, folder, "sshd_config", strings.Join([]string{
+	configuration := write(t, folder, "sshd_config", strings.Join(append([]string{
 		"ListenAddress 127.0.0.1", "Port " + strconv.Itoa(port), "HostKey " + filepath.Join(folder, "host"), "PidFile none", "UsePAM no", "StrictModes no",
 		"AuthorizedKeysFile " + write(t, folder, "authorized", string(public)), "PasswordAuthentication no", "PermitRootLogin prohibit-password",
-		"SetEnv XDG_CACHE_HOME=" + m.cache, "",
-	}, "\n"))
+		"SetEnv XDG_CACHE_HOME=" + m.cache,
+	}, append(settings, "")...), "\n"))
 	log := &bytes.Buffer{}
 	daemon := exec.Command(sshd, "-D", "-e", "-f", configuration)
 	daemon.Stderr = log
@@ -170,6 +171,50 @@ func TestRunOverSSH(t *testing.T) {
 		}
 		refused(t, folder, []string{m.name, "/no/such/library.so"}, append(args[:len(args)-2:len(args)-2], "--backend", "onnxruntime:/no/such/library.so")...)
 	})
+}
+
+// TestRunOverSSHOnAnotherProcessor reaches a machine that says it is a board, and runs the programs that are copied there in an emulator of its
+// processor: the profiler, with ONNX Runtime.
+func TestRunOverSSHOnAnotherProcessor(t *testing.T) {
+	const compiler, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
+	if runtime.GOOS != "linux" || runtime.GOARCH == "arm64" {
+		t.Skip("nothing to emulate here")
+	}
+	for _, tool := range []string{compiler, emulator} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s here: install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user-static", tool)
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(library.Folder("linux", "arm64"), "libonnxruntime.so.*"))
+	if err != nil || len(found) != 1 {
+		t.Skip("no ONNX Runtime for arm64 here: sh scripts/onnxruntime.sh linux/arm64")
+	}
+	script, err := filepath.Abs(filepath.Join("..", "..", "scripts", "arm64.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := t.TempDir()
+	for name, text := range map[string]string{
+		"uname": "echo Linux aarch64",
+		// What the connection asks for, but that the shell starts a program of the board by the emulator.
+		"board": fmt.Sprintf(`export before="$PATH" PATH="%s:$PATH"; eval "$(printf %%s "$SSH_ORIGINAL_COMMAND" | sed 's|exec "[$]cache/bin/|exec env PATH="$before" sh "%s" "$cache/bin/|')"`, tools, script),
+	} {
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := startServer(t, "ForceCommand "+filepath.Join(tools, "board"))
+	for name, value := range map[string]string{"CC": compiler, "GOOS": "linux", "GOARCH": "arm64", "GOEXPERIMENT": ""} {
+		t.Setenv(name, value)
+	}
+	program := buildProfiler(t, "1", "-tags", "noxla", "-trimpath")
+	path := filepath.Join(t.TempDir(), "a.lut.json")
+	_, messages := profilerRun(t, append([]string{"run", "--space", "tiny", "--only", "mbconv_k3_t3_i12_*", "--backend", "onnxruntime", "--threads", "1", "--precision", "0.9", "--limit", "10ms",
+		"-o", path, "--remote-binary", program, "--remote-library", found[0]}, m.flags...)...)
+	table := read(t, path)
+	if len(table.Entries) != 4 || table.Device.Architecture != "arm64" || table.Runtime.Name != onnxRuntime || !strings.HasPrefix(table.Runtime.Plugin, filepath.Base(found[0])+", sha256 ") {
+		t.Errorf("%d entries of %+v on %+v\n%s", len(table.Entries), table.Runtime, table.Device, messages)
+	}
 }
 
 func TestSSHRefusesBeforeItConnects(t *testing.T) {
