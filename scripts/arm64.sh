@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a program for linux/arm64 on any Linux: `sh scripts/arm64.sh PROGRAM ARGUMENTS...`, where there is no such processor in qemu's emulator
-# (qemu-user-static), with the C library of Debian's cross compiler (libc6-dev-arm64-cross). Ends with 127 where that is not here.
+# (qemu-user-static), with the C library of Debian's cross compiler (libc6-dev-arm64-cross). Ends with 127 without the emulator.
 #
 # What a program asks the system about the processor, the emulator answers with files of this machine, and ONNX Runtime, which finds another
 # processor in them than the one that it runs on, crashes when it is loaded. So these are replaced: one core of a Neoverse N1.
@@ -15,7 +15,7 @@ if ! emulator=$(command -v qemu-aarch64-static); then
 fi
 system=$(mktemp -d)
 trap 'rm -rf "$system"' EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 mkdir -p "$system/proc" "$system/sys/devices/system/cpu"
 if [ -d "$libraries" ]; then
 	ln -s "$libraries" "$system/lib"

@@ -46,11 +46,11 @@ if [ ! -e "$folder/dist/profiler-onnxruntime-linux-arm64" ]; then
 	exit 0
 fi
 sh scripts/onnxruntime.sh linux/arm64
-library=$(echo "$(CGO_ENABLED=0 "${GO:-go}" run ./internal/onnxruntime/library/ortlibrary folder linux/arm64)"/libonnxruntime.so.*)
+library=$(CGO_ENABLED=0 "${GO:-go}" run ./internal/onnxruntime/library/ortlibrary find linux/arm64)
 emulated profiler-onnxruntime run --space tiny --only 'mbconv_k3_t3_i12_*' --backend "onnxruntime:$library" --threads 1 --precision 0.5 --limit 50ms \
 	-o "$folder/onnxruntime.lut.json" 2>"$folder/log" ||
 	{ cat "$folder/log" >&2; echo "dist: profiler-onnxruntime-linux-arm64 failed" >&2; exit 1; }
-if ! grep -q "^backend: onnxruntime .*$library" "$folder/log" || ! grep -q '"key":"mbconv_k3_t3_i12_o12_s1_r8"' "$folder/onnxruntime.lut.json"; then
+if ! grep -qF "from $library" "$folder/log" || ! grep -q '"key":"mbconv_k3_t3_i12_o12_s1_r8"' "$folder/onnxruntime.lut.json"; then
 	cat "$folder/log" >&2
 	echo "dist: profiler-onnxruntime-linux-arm64 did not measure in ONNX Runtime" >&2
 	exit 1

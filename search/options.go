@@ -9,9 +9,9 @@ import (
 type Options struct {
 	// Epochs is the length of the search; architecture parameters are trained from ArchitectureEpoch on (counted from 0).
 	Epochs, ArchitectureEpoch int
-	// SingleCandidateEpochs is for how many epochs from the first every layer trains only the candidate that most others extend; then
-	// these take over its weights ([supernet.Network.Extend]). Sampled from the start, as in the paper, which has 0 here, candidates take
-	// turns in what they make of a layer's output, and in a short search the layers behind it do not learn. At most ArchitectureEpoch.
+	// For the first SingleCandidateEpochs epochs each layer trains only the candidate that most others extend; then these take over its
+	// weights ([supernet.Network.Extend]). Sampled from the start, as in the paper, which has 0 here, candidates take
+	// turns in what they make of a layer's output, and in a short search the layers behind it do not learn. Below ArchitectureEpoch, or 0.
 	SingleCandidateEpochs int
 	// Batch is the number of images of a step.
 	Batch int
@@ -32,7 +32,7 @@ func (o Options) Check() error {
 	return inRange([]ranged{
 		{"epochs", float64(o.Epochs), 1, 1e6},
 		{"architecture epoch", float64(o.ArchitectureEpoch), 0, 1e6},
-		{"single-candidate epochs", float64(o.SingleCandidateEpochs), 0, float64(o.ArchitectureEpoch)},
+		{"single-candidate epochs", float64(o.SingleCandidateEpochs), 0, float64(max(o.ArchitectureEpoch-1, 0))},
 		{"batch", float64(o.Batch), 1, 1 << 20},
 		{"rate", o.Rate, 0, 1e3},
 		{"minimum rate", o.MinRate, 0, 1e3},

@@ -41,7 +41,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 	for name, change := range map[string]func(o *Options){
 		"epochs":                  func(o *Options) { o.Epochs = 0 },
 		"architecture epoch":      func(o *Options) { o.ArchitectureEpoch = -1 },
-		"single-candidate epochs": func(o *Options) { o.SingleCandidateEpochs = o.ArchitectureEpoch + 1 },
+		"single-candidate epochs": func(o *Options) { o.SingleCandidateEpochs = o.ArchitectureEpoch },
 		"batch":                   func(o *Options) { o.Batch = 0 },
 		"rate":                    func(o *Options) { o.Rate = math.NaN() },
 		"minimum rate":            func(o *Options) { o.MinRate = -1 },

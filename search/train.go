@@ -242,7 +242,11 @@ func (t *training) diverged(loss float64) error {
 	} else if layer != "" {
 		where = fmt.Sprintf("it came up in %s at %s", operation, layer)
 	}
-	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower the learning rate, now %g", loss, t.state.Epoch, t.state.Step, where, t.options.Rate)
+	saved := ""
+	if path := t.options.Checkpoint; path != "" && t.state.Epoch > 0 {
+		saved = fmt.Sprintf(", and name another -o, or remove %s, which is of that rate", path)
+	}
+	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower --rate, which is %g%s", loss, t.state.Epoch, t.state.Step, where, t.options.Rate, saved)
 }
 
 // mixedShare draws from the beta distribution of twice the parameter alpha, 0 to 1, by Jöhnk's method, and returns the larger share of the two.

@@ -64,21 +64,31 @@ func (n *Network) extend(layer []*weights, candidates []space.Candidate) error {
 
 // restart replaces what an operation has by the given parameters and running statistics.
 func (n *Network) restart(w *weights, params [][]float32, running []float32) error {
+	b := n.devices[w.client].backend
+	var uploaded []*tensors.Tensor // parameters, and the statistics behind them
+	upload := func(v []float32, dims ...int) error {
+		t, err := transfer.Upload(b, v, dims...)
+		if err != nil {
+			transfer.Free(uploaded...)
+			return fmt.Errorf("starting %s anew: %w", w.name, err)
+		}
+		uploaded = append(uploaded, t)
+		return nil
+	}
+	for i, p := range n.parameters(w.op) {
+		if err := upload(params[i], p.Dims...); err != nil {
+			return err
+		}
+	}
+	if err := upload(running, 1, len(running)); err != nil {
+		return err
+	}
 	transfer.Free(w.params...)
 	transfer.Free(w.velocity...)
 	transfer.Free(w.running)
-	w.params, w.velocity, w.running = nil, nil, nil
-	b := n.devices[w.client].backend
-	for i, p := range n.parameters(w.op) {
-		t, err := transfer.Upload(b, params[i], p.Dims...)
-		if err != nil {
-			return err
-		}
-		w.params = append(w.params, t)
-	}
-	var err error
-	w.running, err = transfer.Upload(b, running, 1, len(running))
-	return err
+	last := len(uploaded) - 1
+	w.params, w.velocity, w.running = uploaded[:last:last], nil, uploaded[last]
+	return nil
 }
 
 // values reads tensors.

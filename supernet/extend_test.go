@@ -73,3 +73,43 @@ func TestExtend(t *testing.T) {
 		}
 	})
 }
+
+// TestExtendOnDevices holds what candidates take over on two devices against what they do on one, and what a saved state is continued as.
+func TestExtendOnDevices(t *testing.T) {
+	s := testSpace(t)
+	batch := fixedBatch(s, 16)
+	var want []NamedTensor
+	for _, devices := range []int{1, 2} {
+		n := onDevices(t, s, 16, devices, true)
+		if _, err := n.WeightStep(batch, choiceOf(s, single(0)), 0.01); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Extend(); err != nil {
+			t.Fatal(err)
+		}
+		state := tensorsOf(t, n)
+		if want == nil {
+			want = state
+		}
+		if len(state) != len(want) {
+			t.Fatalf("%d tensors on %d devices, %d on one", len(state), devices, len(want))
+		}
+		for i, v := range state {
+			for k, x := range v.Data {
+				if y := want[i].Data[k]; v.Name != want[i].Name || x-y > 1e-4 || y-x > 1e-4 {
+					t.Fatalf("on %d devices %s[%d] is %g, on one %s is %g", devices, v.Name, k, x, want[i].Name, y)
+				}
+			}
+		}
+		before, err := n.Evaluate(batch, choiceOf(s, single(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.SetState(state); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := n.Evaluate(batch, choiceOf(s, single(1))); err != nil || after != before {
+			t.Errorf("on %d devices the loss is %g with the state that was read, %g before, %v", devices, after.Loss, before.Loss, err)
+		}
+	}
+}

@@ -35,6 +35,16 @@ type watchedEngine struct {
 	search.Engine
 	steps int
 	after func(steps int) error
+	// extended, where set, is called behind every [search.Engine.Extend].
+	extended func()
+}
+
+func (e *watchedEngine) Extend() error {
+	err := e.Engine.Extend()
+	if e.extended != nil {
+		e.extended()
+	}
+	return err
 }
 
 func (e *watchedEngine) WeightStep(b supernet.Batch, c *supernet.Choice, rate float64) (supernet.Result, error) {
@@ -134,8 +144,6 @@ func same(t *testing.T, what string, got, want map[string]string) {
 
 func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 	f := smallFiles(t)
-	// The first epoch trains one candidate, so where it ends the others take over.
-	write(t, f.config, smallConfig+"single_candidate_epochs: 1\n")
 	args := func(folder string) []string { return f.args(folder, "--target-latency", "0.25ms") }
 	folder := filepath.Join(t.TempDir(), "whole")
 	succeed(t, args(folder)...)
@@ -224,6 +232,37 @@ func TestResumedRunsEqualUninterruptedOnes(t *testing.T) {
 			same(t, fmt.Sprintf("failed at step %d", steps), outcome(t, folder), whole)
 		}
 	})
+}
+
+// TestResumedWhereCandidatesTakeOver stops around the end of the epochs in which each layer trains one candidate.
+func TestResumedWhereCandidatesTakeOver(t *testing.T) {
+	f := smallFiles(t)
+	write(t, f.config, strings.Replace(smallConfig, "architecture_epoch: 1", "architecture_epoch: 2\nsingle_candidate_epochs: 1", 1))
+	folder := filepath.Join(t.TempDir(), "whole")
+	succeed(t, f.args(folder)...)
+	whole := outcome(t, folder)
+	for _, steps := range []int{smallWeightSteps - 1, smallWeightSteps, smallWeightSteps + 1, 2*smallWeightSteps + 1} {
+		folder := filepath.Join(t.TempDir(), "run")
+		interrupt(t, prepare(t, f.args(folder)), folder, steps)
+		succeed(t, "resume", folder)
+		same(t, fmt.Sprintf("stopped behind step %d", steps), outcome(t, folder), whole)
+	}
+	// Behind the taking over, and before the first step: it is done again.
+	folder = filepath.Join(t.TempDir(), "run")
+	s := prepare(t, f.args(folder))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	extended := 0
+	s.search.Engine = &watchedEngine{Engine: s.search.Engine, after: func(int) error { return nil }, extended: func() { extended++; cancel() }}
+	if err := s.execute(ctx, folder, io.Discard); exit.Code(err) != exit.CodeInterrupted || extended != 1 {
+		t.Fatalf("taken over %d times, %v", extended, err)
+	}
+	s.close()
+	succeed(t, "resume", folder)
+	same(t, "stopped where candidates take over", outcome(t, folder), whole)
+
+	write(t, f.config, smallConfig+"single_candidate_epochs: 1\n")
+	refused(t, f.args(filepath.Join(t.TempDir(), "run")), "single_candidate_epochs is 1, allowed is 0 to 0")
 }
 
 type writerFunc func(p []byte) (int, error)
@@ -333,9 +372,9 @@ func TestOneSearchWritesAFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "run")
 	s := prepare(t, f.args(folder))
 	before := outcomeOf(t, folder)
-	refused(t, []string{"resume", folder}, folder+" is being written by another search")
+	refused(t, []string{"resume", folder}, folder+" is being written by another process")
 	// A run that found the folder empty, before the other created it.
-	if _, err := createFolder(folder, s.config, func() error { return nil }); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "is being written by another search") {
+	if _, err := createFolder(folder, s.config, func() error { return nil }); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "is being written by another process") {
 		t.Errorf("error %v", err)
 	}
 	if after := outcomeOf(t, folder); fmt.Sprint(after) != fmt.Sprint(before) {

@@ -114,7 +114,7 @@ func (o *settings) config(own func(*rundir.Config) error) (*rundir.Config, error
 		"resolution":         func() { c.Resolution = o.Resolution },
 		"batch":              func() { c.Batch = o.Batch },
 		"epochs":             func() { c.Epochs = o.Epochs },
-		"architecture-epoch": func() { c.ArchitectureEpoch = o.ArchEpoch },
+		"architecture-epoch": func() { c.ArchitectureEpoch = o.ArchEpoch; c.FitSingleCandidateEpochs() },
 		"seed":               func() { c.Seed = o.Seed },
 		"backend":            func() { c.Backend = o.Backend },
 		"devices":            func() { c.Devices = o.Sharing.Devices },

@@ -107,7 +107,7 @@ func deviceName(b backends.Backend) string {
 
 func options(c *rundir.Config) search.Options {
 	return search.Options{
-		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, SingleCandidateEpochs: min(c.SingleCandidateEpochs, c.ArchitectureEpoch), Batch: c.Batch, Seed: c.Seed,
+		Epochs: c.Epochs, ArchitectureEpoch: c.ArchitectureEpoch, SingleCandidateEpochs: c.SingleCandidateEpochs, Batch: c.Batch, Seed: c.Seed,
 		Rate: c.Rate, MinRate: c.MinRate, Momentum: c.Momentum, WeightDecay: c.WeightDecay, NormMomentum: c.NormMomentum,
 		Adam: search.AdamOptions{Rate: c.ArchitectureRate, Beta1: c.AdamBeta1, Beta2: c.AdamBeta2, WeightDecay: c.ArchitectureWeightDecay},
 	}
@@ -197,8 +197,8 @@ func (s *session) identity() search.Identity {
 	for _, table := range s.tables {
 		tables = append(tables, table.Identity())
 	}
-	config := fmt.Sprintf("%+v HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d Devices:%d SyncBatchNorm:%t DType:%s",
-		s.search.Options, s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution,
+	config := fmt.Sprintf("%+v GradientClip:%g HeldOutShare:%g Limit:%d Augmentation:%q SkipCorrupt:%t LUTResolution:%d Devices:%d SyncBatchNorm:%t DType:%s",
+		s.search.Options, s.config.GradientClip, s.config.HeldOutShare, s.config.Limit, s.config.Augmentation, s.config.SkipCorrupt, s.deployed.Resolution,
 		s.backend.Devices, s.config.SyncBatchNorm, s.config.DType)
 	for _, g := range s.goals {
 		config += fmt.Sprintf(" Objective:%s Base:%g Factor:%g Target:%g", g.kind, g.Base, g.Factor, g.Target)

@@ -186,6 +186,13 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if o.Resolution > 0 {
 		a = a.WithResolution(o.Resolution)
 	}
+	if path := o.checkpoint(); path != "" {
+		lock, err := rundir.AcquireFile(path)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+	}
 	data, err := openImages(ctx, o.Data, dataset.Options{
 		Resolution: a.Resolution, Channels: a.Channels, Seed: o.Seed, Limit: o.Limit,
 		Augmentation: dataset.Augmentation(o.Augmentation), SkipCorrupt: o.SkipCorrupt,
@@ -199,13 +206,6 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	fmt.Fprintf(stderr, "data: %s\n", data.DescribeWhole())
 	a = a.WithClasses(len(data.Classes))
-	if path := o.checkpoint(); path != "" {
-		lock, err := rundir.AcquireFile(path)
-		if err != nil {
-			return err
-		}
-		defer lock.Release()
-	}
 	var start []network.Weights
 	inherited := "nothing"
 	if o.Inherit != "" {

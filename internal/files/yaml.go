@@ -207,7 +207,7 @@ func yamlError(name string, err error) error {
 	return exit.BadInput("%s: %s", name, message)
 }
 
-// RequireYAMLFields reports the first field that whole, which data were decoded into, is written with and data do not have.
+// RequireYAMLFields reports the first field that whole, which data were decoded into, would be written with and that data lack.
 func RequireYAMLFields(name string, data []byte, whole any) error {
 	var have, want yaml.Node
 	if err := yaml.Unmarshal(data, &have); err != nil {
@@ -217,7 +217,7 @@ func RequireYAMLFields(name string, data []byte, whole any) error {
 		return err
 	}
 	if missing := missingField(&want, have.Content[0], ""); missing != "" {
-		return exit.BadInput("%s: field %s is missing; such a file has every field: copy it from another, or start anew", name, missing)
+		return exit.BadInput("%s: field %s is missing; such a file has every field: it was edited, or is of another version of the program; start anew, or go on with that version", name, missing)
 	}
 	return nil
 }

@@ -51,8 +51,8 @@ type Config struct {
 
 	Epochs            int `yaml:"epochs"`
 	ArchitectureEpoch int `yaml:"architecture_epoch"` // the first with an architecture pass
-	// SingleCandidateEpochs are the first ones, in which each layer trains one candidate, whose weights the others then take over; from
-	// ArchitectureEpoch on there are none.
+	// SingleCandidateEpochs are the first ones, in which each layer trains one candidate, whose weights the others then take over. They end
+	// at least one epoch before ArchitectureEpoch.
 	SingleCandidateEpochs int     `yaml:"single_candidate_epochs"`
 	Batch                 int     `yaml:"batch"`    // images of a step
 	Rate                  float64 `yaml:"rate"`     // of SGD at the start, falling along a cosine …
@@ -186,6 +186,9 @@ func load(name string, data []byte, space string) (*Config, error) {
 		return nil, err
 	}
 	c.Space = space
+	if named.SingleCandidateEpochs == 0 {
+		c.FitSingleCandidateEpochs()
+	}
 	if err := c.Validate(); err != nil {
 		return nil, exit.BadInput("%s: %w", name, err)
 	}
@@ -224,6 +227,14 @@ func (c *Config) encode() ([]byte, error) {
 	whole.Header = files.Header{Kind: configKind, SchemaVersion: configVersion}
 	return yaml.Marshal(&whole)
 }
+
+// FitSingleCandidateEpochs lowers SingleCandidateEpochs, where it is a default, to what an ArchitectureEpoch that is not one leaves room for.
+func (c *Config) FitSingleCandidateEpochs() {
+	c.SingleCandidateEpochs = min(c.SingleCandidateEpochs, c.mostSingleCandidateEpochs())
+}
+
+// mostSingleCandidateEpochs leaves one epoch in which all candidates are trained before they are compared.
+func (c *Config) mostSingleCandidateEpochs() int { return max(c.ArchitectureEpoch-1, 0) }
 
 // Write writes the configuration into a run folder, atomically and with every field.
 func (c *Config) Write(folder string) error {
@@ -286,7 +297,7 @@ func (c *Config) Validate() error {
 		{"workers", float64(c.Workers), 0, 4096},
 		{"epochs", float64(c.Epochs), 1, 1e6},
 		{"architecture_epoch", float64(c.ArchitectureEpoch), 0, 1e6},
-		{"single_candidate_epochs", float64(c.SingleCandidateEpochs), 0, 1e6},
+		{"single_candidate_epochs", float64(c.SingleCandidateEpochs), 0, float64(c.mostSingleCandidateEpochs())},
 		{"batch", float64(c.Batch), 1, 65536},
 		{"rate", c.Rate, 0, 1000},
 		{"min_rate", c.MinRate, 0, c.Rate},

@@ -17,7 +17,7 @@ var errLocked = errors.New("locked")
 type LockedError struct{ What string }
 
 func (e LockedError) Error() string {
-	return fmt.Sprintf("%s is being written by another search; wait for its end, or stop it", e.What)
+	return fmt.Sprintf("%s is being written by another process; wait for its end, stop it, or write elsewhere", e.What)
 }
 
 // Lock is the right to write a run folder, or a file. Where the system has no flock, it is given to all.

@@ -22,7 +22,7 @@ func TestLockIsHeldOnce(t *testing.T) {
 	if empty, err := Empty(folder); !empty || err != nil {
 		t.Errorf("a folder with a lock alone: empty %t, %v", empty, err)
 	}
-	if _, err = Acquire(folder); exit.Code(err) != exit.CodeBadInput || !strings.HasPrefix(err.Error(), folder+" is being written by another search") {
+	if _, err = Acquire(folder); exit.Code(err) != exit.CodeBadInput || !strings.HasPrefix(err.Error(), folder+" is being written by another process") {
 		t.Errorf("a second lock: %v", err)
 	}
 	first.Release()

@@ -145,6 +145,9 @@ func parse(name string, data []byte, change func(*Config)) (*Config, error) {
 	if err := c.Search.Header.Check(name+" (search)", header.Kind, header.SchemaVersion); err != nil {
 		return nil, err
 	}
+	if named.Search.SingleCandidateEpochs == 0 {
+		c.Search.FitSingleCandidateEpochs()
+	}
 	change(c)
 	if err := c.Validate(); err != nil {
 		return nil, exit.BadInput("%s: %w", name, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -336,5 +337,45 @@ func TestTrainerStartsFromWeights(t *testing.T) {
 		if _, err := NewTrainer(b.Backend, a, Options{Batch: 6, Start: wrong}); err == nil {
 			t.Errorf("%s: was taken", name)
 		}
+	}
+}
+
+// What is no number is traced to the layer that it came up in, though one step carries it to all others.
+func TestTrainerNamesTheLayerOfNonFiniteNumbers(t *testing.T) {
+	a := testNetwork(t, true)
+	trainer, err := NewTrainer(backendstest.Go(t).Backend, a, Options{Batch: 4, Seed: 1, Momentum: 0.9, NormMomentum: 0.1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Finalize()
+	good, err := trainer.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := randomBatch(a, 4, 1)
+	check := func(what, wantLayer, wantOperation string) {
+		t.Helper()
+		if layer, operation, err := trainer.NonFinite(); err != nil || layer != wantLayer || operation != wantOperation {
+			t.Errorf("%s: %s at %q, %v; want %s at %q", what, operation, layer, err, wantOperation, wantLayer)
+		}
+	}
+	check("all are numbers", "", "")
+	ops := a.Ops()
+	for _, i := range []int{0, 2, len(ops) - 1} {
+		layer := fmt.Sprintf("layer%d", i)
+		bad := slices.Clone(good)
+		at := slices.IndexFunc(bad, func(v supernet.NamedTensor) bool { return strings.HasPrefix(v.Name, layer+"/") })
+		bad[at].Data = append([]float32{float32(math.Inf(1))}, bad[at].Data[1:]...)
+		if err := trainer.SetState(bad); err != nil {
+			t.Fatal(err)
+		}
+		r, err := trainer.Step(batch, 0.05)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !math.IsNaN(r.Loss) && !math.IsInf(r.Loss, 0) {
+			t.Fatalf("%s is not finite, and the loss is %g", layer, r.Loss)
+		}
+		check("behind a step", layer, ops[i].Key())
 	}
 }

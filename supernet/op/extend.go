@@ -7,9 +7,9 @@ import (
 )
 
 // Extended returns parameters of large, of its training form without affine batch norm, with which it computes what small does with
-// params: the kernel lies in the middle of a larger one, between zeros, and of more hidden channels those that small does not have are
-// projected by zeros, so what they begin with counts only once training has moved these. That is the widening of
-// [Chen et al. (2016)], with hidden channels that are drawn rather than doubled, because two of the same would stay the same.
+// params. The kernel lies in the middle of a larger one, between zeros. Hidden channels that small lacks are drawn, and projected by zeros: they
+// have no effect until training moves the projection. That is the widening of [Chen et al. (2016)], with channels that are drawn rather than
+// doubled, because two of the same would stay the same.
 //
 // Both are MBConv, or both Basic, at one place, and large's candidate extends small's. Drawn are the parameters that large starts from
 // otherwise. All are flat, in the order of [TrainingParameters].

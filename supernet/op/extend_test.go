@@ -20,8 +20,13 @@ func TestExtendedComputesTheSame(t *testing.T) {
 	halving, shortcut := base, base
 	halving.Stride, shortcut.Out = 2, 3
 	halving.Resolution = 7
-	for _, small := range []space.Op{base, halving, shortcut} {
+	one, little := base, base // without an expansion; a map smaller than the kernel
+	one.Expansion, little.Resolution = 1, 2
+	for _, small := range []space.Op{base, halving, shortcut, one, little} {
 		for _, grow := range []struct{ kernel, expansion int }{{3, 2}, {5, 2}, {3, 4}, {7, 6}} {
+			if small.Expansion == 1 {
+				grow.expansion = 1
+			}
 			large := small
 			large.Kernel, large.Expansion = grow.kernel, grow.expansion
 			r := rand.New(rand.NewPCG(1, 2))
