@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -27,9 +28,12 @@ const (
 	onTarget = 0.005
 	// corrections of a step, at most, each of which moves a logit by largestMove at most.
 	corrections, largestMove = 10, 0.1
-	// settledLogit is that of the candidate or connection that a choice is settled on; the others have 0. Nothing but settling makes
-	// logits exactly these, so that they say themselves that they are settled.
+	// settledLogit is that of the candidate or connection that a choice is settled on; the others have 0 at most, and their distances from
+	// each other, so that a derivation that cannot have it knows what comes next. Nothing but settling makes a logit exactly this, so
+	// that choices say themselves that they are settled.
 	settledLogit = 8
+	// attempts, of corrections each, are made to find out whether the targets can be met with a choice.
+	attempts = 20
 )
 
 // steered says whether any objective has a target.
@@ -88,16 +92,7 @@ func (s *Search) meet(p *space.Parameters, share float64) bool {
 			return true
 		}
 	}
-	for _, o := range s.Objectives {
-		if o.Target <= 0 {
-			continue
-		}
-		cost, _ := o.Costs.Chained(p)
-		if off := math.Log(cost / s.wanted(o, share)); off > onTarget || alone && off < -onTarget {
-			return false
-		}
-	}
-	return true
+	return s.off(p, share) <= onTarget
 }
 
 func (s *Search) targets() int {
@@ -147,7 +142,8 @@ func correct(p, gradient *space.Parameters, cost, off float64) float64 {
 	return multiplier
 }
 
-// settleNext settles the choice that weighs most in the costs of those that are open, if it weighs enough for its turn.
+// settleNext settles the choice that weighs most in the costs of those that are open, if it weighs enough for its turn: on the most probable
+// candidate or connection with which what stays open can still meet the targets, or, where there is none, the one with which it comes closest.
 func (s *Search) settleNext(p *space.Parameters, share float64) {
 	if share < settleFrom {
 		return
@@ -173,11 +169,72 @@ func (s *Search) settleNext(p *space.Parameters, share float64) {
 			}
 		})
 	}
-	if next != nil {
-		best := slices.Index(next, slices.Max(next))
-		clear(next)
-		next[best] = settledLogit
+	if next == nil {
+		return
 	}
+	before := clone(p)
+	closest, least := 0, math.Inf(1)
+	for _, chosen := range byLogit(next) {
+		settle(next, chosen)
+		met := false
+		for range attempts {
+			if met = s.meet(p, share); met {
+				break
+			}
+		}
+		off := s.off(p, share)
+		assign(p, before)
+		if met {
+			closest = chosen
+			break
+		}
+		if off < least {
+			closest, least = chosen, off
+		}
+	}
+	settle(next, closest)
+}
+
+// off is how far the expected costs are from what they should be at a share of the architecture steps, the largest of their logarithms.
+// Of several targets only what exceeds them counts.
+func (s *Search) off(p *space.Parameters, share float64) float64 {
+	off := 0.0
+	for _, o := range s.Objectives {
+		if o.Target <= 0 {
+			continue
+		}
+		cost, _ := o.Costs.Chained(p)
+		by := math.Log(cost / s.wanted(o, share))
+		if s.targets() == 1 {
+			by = math.Abs(by)
+		}
+		off = max(off, by)
+	}
+	return off
+}
+
+// byLogit lists the candidates or connections of a choice, the most probable first.
+func byLogit(row []float64) []int {
+	order := make([]int, len(row))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+	return order
+}
+
+// settle settles a choice on one of its candidates or connections.
+func settle(row []float64, chosen int) {
+	best := row[chosen]
+	for k := range row {
+		row[k] = min(row[k]-best, 0)
+	}
+	row[chosen] = settledLogit
+}
+
+// assign copies the logits of another into p.
+func assign(p, from *space.Parameters) {
+	each(p, []*space.Parameters{from}, func(row []float64, rows [][]float64) { copy(row, rows[0]) })
 }
 
 // settled says whether a choice is settled, or none.
@@ -187,11 +244,10 @@ func settled(row []float64) bool {
 	}
 	chosen := 0
 	for _, logit := range row {
-		switch logit {
-		case 0:
-		case settledLogit:
+		switch {
+		case logit == settledLogit:
 			chosen++
-		default:
+		case logit > 0:
 			return false
 		}
 	}

@@ -45,12 +45,21 @@ func TestTargetsAreMet(t *testing.T) {
 	fastest, slowest := costs.Fastest(), costs.Slowest()
 	start, _ := costs.Chained(costs.Space.NewParameters())
 	sides := map[bool]int{}
-	for _, share := range []float64{0.2, 0.5, 0.8} {
-		for _, slope := range []float64{0, 0.01, 1} {
+	type losses struct {
+		seed  uint64
+		slope float64
+	}
+	for share, all := range map[float64][]losses{
+		0.2: {{1, 0}, {1, 0.01}, {1, 1}}, 0.5: {{1, 0}, {1, 0.01}, {1, 1}}, 0.8: {{1, 0}, {1, 0.01}, {1, 1}},
+		// Where settling the most probable of all choices would leave nothing to make up for the last with.
+		0.05: {{7, 0.3}}, 0.135: {{5, 1}, {7, 1}, {8, 0.03}},
+	} {
+		for _, l := range all {
+			slope := l.slope
 			target := fastest + share*(slowest-fastest)
 			sides[target > start]++
-			s := steeredSearch(t, 1, slope, Objective{Costs: costs, Base: 15, Target: target})
-			name := fmt.Sprintf("target at %.0f %% of the range, slope %g", 100*share, slope)
+			s := steeredSearch(t, l.seed, slope, Objective{Costs: costs, Base: 15, Target: target})
+			name := fmt.Sprintf("target at %.1f %% of the range, seed %d, slope %g", 100*share, l.seed, slope)
 			if expected := s.expected()[0] / target; math.Abs(expected-1) > 0.03 {
 				t.Errorf("%s: expected is %.3f of it", name, expected)
 			}
@@ -123,11 +132,30 @@ func TestCorrect(t *testing.T) {
 	}
 }
 
+// A choice that is settled keeps what is known of the others.
+func TestSettle(t *testing.T) {
+	for _, c := range []struct {
+		row    []float64
+		chosen int
+		want   []float64
+	}{
+		{[]float64{0.5, 2, -1}, 1, []float64{-1.5, settledLogit, -3}},
+		{[]float64{0.5, 2, -1}, 0, []float64{settledLogit, 0, -1.5}}, // the most probable one was out of reach
+		{[]float64{0, 0}, 1, []float64{0, settledLogit}},
+		{[]float64{-40, -30}, 1, []float64{-10, settledLogit}},
+	} {
+		row := slices.Clone(c.row)
+		if settle(row, c.chosen); !slices.Equal(row, c.want) || !settled(row) {
+			t.Errorf("%v settled on %d is %v, want %v", c.row, c.chosen, row, c.want)
+		}
+	}
+}
+
 func TestSettled(t *testing.T) {
 	for _, c := range []struct {
 		row  []float64
 		want bool
-	}{{[]float64{0, 8, 0}, true}, {[]float64{8, 0}, true}, {[]float64{0, 0}, false}, {[]float64{8, 8}, false}, {[]float64{8, 1e-9}, false}, {[]float64{3}, true}} {
+	}{{[]float64{0, 8, 0}, true}, {[]float64{8, 0}, true}, {[]float64{0, 0}, false}, {[]float64{8, 8}, false}, {[]float64{8, 1e-9}, false}, {[]float64{-1, 8, -20}, true}, {[]float64{8.5, 0}, false}, {[]float64{3}, true}} {
 		if got := settled(c.row); got != c.want {
 			t.Errorf("%v: %t", c.row, got)
 		}
