@@ -23,6 +23,10 @@ type Policy struct {
 	MaxLaps int
 	// RoundTime is what the timed laps of a round should last at most, though there is always one lap: 20 ms.
 	RoundTime time.Duration
+	// Refresh is how many calls come before the timed laps of each turn at least, because others have had the caches since the last one: 0,
+	// which is a quarter of a lap, and two where a lap is several calls. A network takes more until its weights are where they are when it
+	// is called again and again.
+	Refresh int
 	// Settle is how long the operations of a group are warmed up at least, all together: 200 ms. The times of each have to be flat
 	// too.
 	Settle time.Duration
@@ -97,7 +101,7 @@ func (p Policy) Check() error {
 		return exit.BadInput("the budget is %v, allowed is more than 0, or 0 for none", p.Total)
 	case p.Caches != lut.Warm && p.Caches != lut.Cold:
 		return exit.BadInput("caches are to be %.40q, known are %s and %s", p.Caches, lut.Warm, lut.Cold)
-	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Settle < 0 || p.WarmUp < 0 || p.Span < 0 || p.Group < 1 || p.PassTime < 0 || p.MaxRounds > maxRounds:
+	case p.MinLap <= 0 || p.MaxLaps < 1 || p.MaxLaps > maxLaps || p.RoundTime <= 0 || p.Refresh < 0 || p.Refresh > maxCallsPerLap || p.Settle < 0 || p.WarmUp < 0 || p.Span < 0 || p.Group < 1 || p.PassTime < 0 || p.MaxRounds > maxRounds:
 		return exit.BadInput("laps, rounds, warm-up, span and group of the policy %+v: allowed are positive values, at most %d laps and %d rounds", p, maxLaps, maxRounds)
 	case !(p.Off > 0 && p.Off < 1) || p.MaxDiscarded < 0 || p.BackOff < 0:
 		return exit.BadInput("the sentinel may be off by %g, %d rounds and a pause of %v: allowed are above 0 and below 1, and from 0", p.Off, p.MaxDiscarded, p.BackOff)

@@ -93,7 +93,7 @@ func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest
 // check is the time of the sentinel now, in ms.
 func (w *watch) check(rest func()) (float64, error) {
 	rest()
-	ms, err := w.subject.refresh()
+	ms, err := w.subject.refresh(0)
 	if err != nil {
 		return 0, err
 	}

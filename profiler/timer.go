@@ -164,12 +164,12 @@ func (s *subject) fit(perCall float64, p Policy) {
 	s.calls = int(min(max(math.Ceil(milliseconds(p.MinLap)/max(perCall, 1e-9)), 1), maxCallsPerLap))
 }
 
-// refresh brings code and data back into the caches after the others' turns, by a part of a lap. It returns the time of the last
-// call, in ms.
-func (s *subject) refresh() (float64, error) {
+// refresh brings code and data back into the caches after the others' turns, by a part of a lap, of least calls at least. It
+// returns the time of the last call, in ms.
+func (s *subject) refresh(least int) (float64, error) {
 	const part = 4
 	var took time.Duration
-	for range max(min(2, s.calls), s.calls/part) {
+	for range max(min(2, s.calls), s.calls/part, least) {
 		var err error
 		if took, err = s.call.Run(); err != nil {
 			return 0, err
@@ -182,7 +182,7 @@ func (s *subject) refresh() (float64, error) {
 // within one.
 func (s *subject) turn(number int, p Policy, rest func()) error {
 	rest()
-	perCall, err := s.refresh()
+	perCall, err := s.refresh(p.Refresh)
 	if err != nil {
 		return err
 	}
