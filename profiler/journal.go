@@ -74,6 +74,7 @@ type JournalPolicy struct {
 	MinLapMS     float64 `json:"min_lap_ms"`
 	MaxLaps      int     `json:"max_laps"`
 	RoundMS      float64 `json:"round_ms"`
+	RefreshCalls int     `json:"refresh_calls,omitempty"`
 	SettleMS     float64 `json:"settle_ms"`
 	WarmUpMS     float64 `json:"warm_up_ms"`
 	SpanMS       float64 `json:"span_ms,omitempty"`
@@ -91,7 +92,7 @@ type JournalPolicy struct {
 func (p Policy) Journal() JournalPolicy {
 	return JournalPolicy{
 		Precision: p.Precision, MinRounds: p.MinRounds, MaxRounds: p.MaxRounds, MinLapMS: milliseconds(p.MinLap), MaxLaps: p.MaxLaps,
-		RoundMS: milliseconds(p.RoundTime), SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), SpanMS: milliseconds(p.Span), OpLimitMS: milliseconds(p.Limit),
+		RoundMS: milliseconds(p.RoundTime), RefreshCalls: p.Refresh, SettleMS: milliseconds(p.Settle), WarmUpMS: milliseconds(p.WarmUp), SpanMS: milliseconds(p.Span), OpLimitMS: milliseconds(p.Limit),
 		Group: p.Group, PassMS: milliseconds(p.PassTime), OffShare: p.Off, MaxDiscarded: p.MaxDiscarded, BackOffMS: milliseconds(p.BackOff), Caches: p.Caches, Seed: p.Seed,
 	}
 }

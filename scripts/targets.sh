@@ -25,7 +25,7 @@ if [ -z "$data" ]; then
 fi
 if [ ! -e "$folder/verified" ]; then
 	$quiet bin/profiler run --space cifar --backend xla --threads 1 -o "$table"
-	$quiet bin/profiler verify "$table" --nets 80 --limit 700ms
+	$quiet bin/profiler verify "$table" --nets 80 --limit 700ms --calls-before 8
 	touch "$folder/verified"
 fi
 bin/search range --space cifar --lut "$table" --format csv >"$folder/range.csv"

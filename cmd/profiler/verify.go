@@ -34,7 +34,9 @@ type verifyOptions struct {
 	seed       uint64
 	precision  float64
 	limit      time.Duration
-	format     tables.Format
+
+	callsBefore int
+	format      tables.Format
 }
 
 func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
@@ -46,6 +48,7 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&o.seed, "seed", 1, "decides which networks are drawn, and how they are halved")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of a network's median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure a network for, at most")
+	f.IntVar(&o.callsBefore, "calls-before", 1, "call a network so often before it is timed in its turn: 8 for networks whose weights fit into the caches, as profiler measure finds them")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
 
@@ -55,6 +58,9 @@ func (o *verifyOptions) Validate() error {
 	}
 	if o.seed > math.MaxInt64 { // the table has no place for more
 		return exit.BadInput("--seed is %d, allowed is 0 to %d", o.seed, int64(math.MaxInt64))
+	}
+	if o.callsBefore < 1 || o.callsBefore > 100 {
+		return exit.BadInput("--calls-before is %d, allowed is 1 to 100", o.callsBefore)
 	}
 	if err := checkResolution(o.resolution); err != nil {
 		return err
@@ -66,9 +72,7 @@ func (o *verifyOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	// Networks take longer than operations: more of their laps fit into a round this way.
 	p.RoundTime *= 4
-	// As warm as they are when they are called again and again: with the two calls of operations, networks of a millisecond took a tenth
-	// more.
-	p.Refresh = 8
+	p.Refresh = o.callsBefore
 	p.Precision, p.Limit, p.Seed = o.precision, o.limit, o.seed
 	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // the sentinel is known from all groups of networks
 	return p
@@ -85,7 +89,7 @@ table: every prediction uses them from then on, and its interval holds their err
 
 The table must have been measured on this device, with this runtime and settings. Measure the table shortly before.`,
 		Example: `  profiler verify mbv2.lut.json
-  profiler verify tiny.lut.json --nets 60 --format json
+  profiler verify tiny.lut.json --nets 60 --calls-before 8 --format json
   profiler verify own.lut.json --space own.yaml --precision 0.005 --limit 10s`,
 		Args: command.Arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {

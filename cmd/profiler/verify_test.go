@@ -90,6 +90,7 @@ func TestVerifyRefuses(t *testing.T) {
 	refused(t, folder, []string{"argument"}, "verify")
 	refused(t, folder, []string{"nowhere"}, "verify", filepath.Join(folder, "nowhere.lut.json"))
 	refused(t, folder, []string{"--nets is 19", "20"}, "verify", path, "--nets", "19")
+	refused(t, folder, []string{"--calls-before is 0"}, "verify", path, "--calls-before", "0")
 	refused(t, folder, []string{"precision"}, "verify", path, "--precision", "0")
 	refused(t, folder, []string{"--seed"}, "verify", path, "--seed", "18446744073709551615")
 	refused(t, folder, []string{path, "--space"}, "verify", path)
@@ -176,7 +177,7 @@ func TestStoppedVerifyGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := verifyOptions{space: spaceFile, nets: 20, seed: 3, precision: 0.2, limit: 10 * time.Millisecond}
+	o := verifyOptions{space: spaceFile, nets: 20, seed: 3, precision: 0.2, limit: 10 * time.Millisecond, callsBefore: 1}
 	s, err := o.source(table)
 	if err != nil {
 		t.Fatal(err)
