@@ -5,7 +5,6 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
-	transfer "densenas/internal/device"
 	"densenas/supernet/op"
 	"densenas/supernet/space"
 )
@@ -47,11 +46,7 @@ func (n *Network) extend(layer []*weights, candidates []space.Candidate) error {
 		if i == index || !candidates[i].Extends(candidates[index]) {
 			continue
 		}
-		var drawn [][]float32
-		for _, p := range n.parameters(w.op) {
-			drawn = append(drawn, Initial(n.options.Seed, w.name+"/"+p.Name, p))
-		}
-		extended, err := op.Extended(base.op, w.op, params, drawn)
+		extended, err := op.Extended(base.op, w.op, params, n.drawn(w))
 		if err != nil {
 			return err
 		}
@@ -59,35 +54,6 @@ func (n *Network) extend(layer []*weights, candidates []space.Candidate) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// restart replaces what an operation has by the given parameters and running statistics.
-func (n *Network) restart(w *weights, params [][]float32, running []float32) error {
-	b := n.devices[w.client].backend
-	var uploaded []*tensors.Tensor // parameters, and the statistics behind them
-	upload := func(v []float32, dims ...int) error {
-		t, err := transfer.Upload(b, v, dims...)
-		if err != nil {
-			transfer.Free(uploaded...)
-			return fmt.Errorf("starting %s anew: %w", w.name, err)
-		}
-		uploaded = append(uploaded, t)
-		return nil
-	}
-	for i, p := range n.parameters(w.op) {
-		if err := upload(params[i], p.Dims...); err != nil {
-			return err
-		}
-	}
-	if err := upload(running, 1, len(running)); err != nil {
-		return err
-	}
-	transfer.Free(w.params...)
-	transfer.Free(w.velocity...)
-	transfer.Free(w.running)
-	last := len(uploaded) - 1
-	w.params, w.velocity, w.running = uploaded[:last:last], nil, uploaded[last]
 	return nil
 }
 

@@ -65,22 +65,48 @@ func (n *Network) materialize(w *weights) error {
 	if w.params != nil || w.op.Kind == space.Skip {
 		return nil
 	}
-	var params []*tensors.Tensor
+	return n.restart(w, n.drawn(w), op.InitialStatistics(w.op))
+}
+
+// drawn are the values that an operation's parameters start from.
+func (n *Network) drawn(w *weights) [][]float32 {
+	var values [][]float32
 	for _, p := range n.parameters(w.op) {
-		t, err := transfer.Upload(n.devices[w.client].backend, Initial(n.options.Seed, w.name+"/"+p.Name, p), p.Dims...)
+		values = append(values, Initial(n.options.Seed, w.name+"/"+p.Name, p))
+	}
+	return values
+}
+
+// restart replaces what an operation has by the given parameters and running statistics, which may be none.
+func (n *Network) restart(w *weights, params [][]float32, running []float32) error {
+	b := n.devices[w.client].backend
+	var uploaded []*tensors.Tensor
+	upload := func(v []float32, dims ...int) error {
+		t, err := transfer.Upload(b, v, dims...)
 		if err != nil {
+			transfer.Free(uploaded...)
+			return fmt.Errorf("starting %s: %w", w.name, err)
+		}
+		uploaded = append(uploaded, t)
+		return nil
+	}
+	for i, p := range n.parameters(w.op) {
+		if err := upload(params[i], p.Dims...); err != nil {
 			return err
 		}
-		params = append(params, t)
 	}
-	if size := op.StatisticsSize(w.op); size > 0 && w.running == nil {
-		t, err := transfer.Upload(n.devices[w.client].backend, op.InitialStatistics(w.op), 1, size)
-		if err != nil {
+	var statistics *tensors.Tensor
+	if len(running) > 0 {
+		if err := upload(running, 1, len(running)); err != nil {
 			return err
 		}
-		w.running = t
+		last := len(uploaded) - 1
+		uploaded, statistics = uploaded[:last:last], uploaded[last]
 	}
-	w.params = params
+	transfer.Free(w.params...)
+	transfer.Free(w.velocity...)
+	transfer.Free(w.running)
+	w.params, w.velocity, w.running = uploaded, nil, statistics
 	return nil
 }
 
