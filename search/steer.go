@@ -58,17 +58,16 @@ func (s *Search) steer(before *space.Parameters) {
 			copy(row, rows[0])
 		}
 	})
-	if s.meet(p, share) {
-		s.settleNext(p, share)
+	wanted := s.wanted(share)
+	if s.meet(p, wanted) {
+		s.settleNext(p, share, wanted)
 	}
-	s.meet(p, share)
+	s.meet(p, wanted)
 }
 
-// meet corrects the logits until the expected costs are what they should be at a share of the architecture steps, and says
-// whether they are. One target is met from both sides: a faster network than asked for is rarely the most accurate one. Of several no
+// meet corrects the logits until the expected costs are what is wanted, and says whether they are. One target is met from both sides: a faster network than asked for is rarely the most accurate one. Of several no
 // more can be asked than that none is exceeded.
-func (s *Search) meet(p *space.Parameters, share float64) bool {
-	alone := s.targets() == 1
+func (s *Search) meet(p *space.Parameters, wanted []float64) bool {
 	for i, o := range s.Objectives {
 		if o.Target > 0 {
 			s.state.Factors[i] = 0
@@ -81,8 +80,8 @@ func (s *Search) meet(p *space.Parameters, share float64) bool {
 				continue
 			}
 			cost, gradient := o.Costs.Chained(p)
-			off := math.Log(cost / s.wanted(o, share))
-			if alone && math.Abs(off) < onTarget/2 || !alone && off < onTarget/2 {
+			off := math.Log(cost / wanted[i])
+			if s.distance(off) < onTarget/2 {
 				continue
 			}
 			met = false
@@ -92,7 +91,7 @@ func (s *Search) meet(p *space.Parameters, share float64) bool {
 			return true
 		}
 	}
-	return s.off(p, share) <= onTarget
+	return s.off(p, wanted) <= onTarget
 }
 
 func (s *Search) targets() int {
@@ -105,11 +104,16 @@ func (s *Search) targets() int {
 	return n
 }
 
-// wanted is what an objective's expected cost should be at a share of the architecture steps.
-func (s *Search) wanted(o Objective, share float64) float64 {
-	end := aim * o.Target
-	start, _ := o.Costs.Chained(s.Space.NewParameters())
-	return start * math.Pow(end/start, min(1, share/approachUntil))
+// wanted is what the expected cost of each objective with a target should be at a share of the architecture steps.
+func (s *Search) wanted(share float64) []float64 {
+	costs := make([]float64, len(s.Objectives))
+	for i, o := range s.Objectives {
+		if o.Target > 0 {
+			start, _ := o.Costs.Chained(s.Space.NewParameters())
+			costs[i] = start * math.Pow(aim*o.Target/start, min(1, share/approachUntil))
+		}
+	}
+	return costs
 }
 
 // correct moves the logits that are not settled against the gradient of a cost, whose logarithm is off by so much, and returns the
@@ -144,7 +148,7 @@ func correct(p, gradient *space.Parameters, cost, off float64) float64 {
 
 // settleNext settles the choice that weighs most in the costs of those that are open, if it weighs enough for its turn: on the most probable
 // candidate or connection with which what stays open can still meet the targets, or, where there is none, the one with which it comes closest.
-func (s *Search) settleNext(p *space.Parameters, share float64) {
+func (s *Search) settleNext(p *space.Parameters, share float64, wanted []float64) {
 	if share < settleFrom {
 		return
 	}
@@ -178,11 +182,11 @@ func (s *Search) settleNext(p *space.Parameters, share float64) {
 		settle(next, chosen)
 		met := false
 		for range attempts {
-			if met = s.meet(p, share); met {
+			if met = s.meet(p, wanted); met {
 				break
 			}
 		}
-		off := s.off(p, share)
+		off := s.off(p, wanted)
 		assign(p, before)
 		if met {
 			closest = chosen
@@ -195,20 +199,22 @@ func (s *Search) settleNext(p *space.Parameters, share float64) {
 	settle(next, closest)
 }
 
-// off is how far the expected costs are from what they should be at a share of the architecture steps, the largest of their logarithms.
-// Of several targets only what exceeds them counts.
-func (s *Search) off(p *space.Parameters, share float64) float64 {
+// off is how far the expected costs are from what is wanted, the largest distance of a logarithm.
+func (s *Search) off(p *space.Parameters, wanted []float64) float64 {
 	off := 0.0
-	for _, o := range s.Objectives {
-		if o.Target <= 0 {
-			continue
+	for i, o := range s.Objectives {
+		if o.Target > 0 {
+			cost, _ := o.Costs.Chained(p)
+			off = max(off, s.distance(math.Log(cost/wanted[i])))
 		}
-		cost, _ := o.Costs.Chained(p)
-		by := math.Log(cost / s.wanted(o, share))
-		if s.targets() == 1 {
-			by = math.Abs(by)
-		}
-		off = max(off, by)
+	}
+	return off
+}
+
+// distance is how far a cost that is off by so much, as a logarithm, is from being met. Of several targets only what exceeds them counts.
+func (s *Search) distance(off float64) float64 {
+	if s.targets() == 1 {
+		return math.Abs(off)
 	}
 	return off
 }
