@@ -116,6 +116,20 @@ func (e *NonFiniteError) Error() string {
 	return fmt.Sprintf("%s is %g at epoch %d, %s step %d", e.What, e.Value, e.Epoch, pass, e.Step)
 }
 
+// WhereNonFinite says, of a super network or a trainer, in which operation numbers that are none came up in the last step.
+func WhereNonFinite(of interface {
+	NonFinite() (place, operation string, err error)
+}) string {
+	place, operation, err := of.NonFinite()
+	switch {
+	case err != nil:
+		return "which operation it comes from is not known: " + err.Error()
+	case place == "":
+		return "all weights and statistics are numbers"
+	}
+	return fmt.Sprintf("it came up in %s at %s", operation, place)
+}
+
 // Metrics describe an epoch.
 type Metrics struct {
 	Epoch                     int

@@ -236,17 +236,11 @@ func (t *training) step(batch supernet.Batch) error {
 
 // diverged is the error of the step at hand, whose loss is no number. It is not saved: the checkpoint of the last epoch stays.
 func (t *training) diverged(loss float64) error {
-	where := "all weights and statistics are numbers"
-	if layer, operation, err := t.trainer.NonFinite(); err != nil {
-		where = "which operation it comes from is not known: " + err.Error()
-	} else if layer != "" {
-		where = fmt.Sprintf("it came up in %s at %s", operation, layer)
-	}
 	saved := ""
 	if path := t.options.Checkpoint; path != "" && t.state.Epoch > 0 {
 		saved = fmt.Sprintf(", and name another -o, or remove %s, which is of that rate", path)
 	}
-	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower --rate, which is %g%s", loss, t.state.Epoch, t.state.Step, where, t.options.Rate, saved)
+	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower --rate, which is %g%s", loss, t.state.Epoch, t.state.Step, WhereNonFinite(t.trainer), t.options.Rate, saved)
 }
 
 // mixedShare draws from the beta distribution of twice the parameter alpha, 0 to 1, by Jöhnk's method, and returns the larger share of the two.

@@ -295,14 +295,8 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 
 // diverged says where numbers stopped to be numbers. Nothing of the step is saved: the last good checkpoint stays.
 func (s *session) diverged(folder string, broken *search.NonFiniteError) error {
-	where := "all weights and statistics are numbers"
-	if place, operation, err := s.network.NonFinite(); err != nil {
-		where = "which operation it comes from is not known: " + err.Error()
-	} else if place != "" {
-		where = fmt.Sprintf("it came up in %s at %s", operation, place)
-	}
 	return fmt.Errorf("%w; %s; the last good checkpoint, of %s, is kept: start a new run with a lower rate in --config, now %g",
-		broken, where, checkpointPath(folder), s.config.Rate)
+		broken, search.WhereNonFinite(s.network), checkpointPath(folder), s.config.Rate)
 }
 
 // interrupted says the command that continues the run of a folder.
