@@ -25,6 +25,37 @@ type Verification struct {
 	// NoiseShare is how uncertain the networks' own medians are: the mean absolute difference between the medians of the
 	// even and of the odd rounds, relative, halved, as the median of all rounds is better than those of half of them.
 	NoiseShare float64 `json:"noise_share"`
+	// Sentinel tells how fast the device was then: what the fit predicts is meant for that. Nil where there was none.
+	Sentinel *NetworkSentinel `json:"sentinel,omitempty"`
+}
+
+// NetworkSentinel is a network that was measured beside all others.
+type NetworkSentinel struct {
+	Network     *space.Architecture `json:"network"`
+	MedianMS    float64             `json:"median_ms"`    // over all rounds that count
+	CallsBefore int                 `json:"calls_before"` // it was timed, which decide what of its weights is in the caches
+}
+
+// maxCallsBefore bounds the calls before a sentinel is timed.
+const maxCallsBefore = 10_000
+
+func (s *NetworkSentinel) check() error {
+	if s == nil {
+		return nil
+	}
+	if s.Network == nil {
+		return errors.New("network is missing")
+	}
+	if err := s.Network.Check(); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if !(s.MedianMS > 0 && s.MedianMS <= maxMS) {
+		return fmt.Errorf("median_ms is %g, allowed is above 0 to %g", s.MedianMS, maxMS)
+	}
+	if s.CallsBefore < 1 || s.CallsBefore > maxCallsBefore {
+		return fmt.Errorf("calls_before is %d, allowed is 1 to %d", s.CallsBefore, maxCallsBefore)
+	}
+	return nil
 }
 
 // Fit says how entries combine to a network's latency: offset + Σ (operation + scale · (entry − call)), the scale being that of the
@@ -89,6 +120,9 @@ func (v *Verification) check() error {
 	}
 	if err := v.Sum.check(); err != nil {
 		return fmt.Errorf("plain_sum: %w", err)
+	}
+	if err := v.Sentinel.check(); err != nil {
+		return fmt.Errorf("sentinel: %w", err)
 	}
 	return nil
 }

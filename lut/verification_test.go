@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"densenas/supernet/space"
 )
 
 func verification() *Verification {
@@ -14,6 +16,7 @@ func verification() *Verification {
 		Space: "tiny", Resolution: 32, Seed: 1,
 		Fit:     Fit{Networks: 60, OffsetMS: 0.5, Terms: []Term{{"mbconv_*", 0.5}, {"*", 2}}, ResidualShare: 0.1},
 		HeldOut: accuracy, Sum: accuracy, NoiseShare: 0.01,
+		Sentinel: &NetworkSentinel{Network: space.MobileNetV2(0.1, 32, 10), MedianMS: 0.7, CallsBefore: 8},
 	}
 }
 
@@ -126,6 +129,10 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		"held_out: networks":          func(v *Verification) { v.HeldOut.Networks = 0 },
 		"plain_sum: kendall_tau":      func(v *Verification) { v.Sum.Tau = 2 },
 		"plain_sum: within_5_percent": func(v *Verification) { v.Sum.Within5.Low = 1 },
+		"sentinel: network is":        func(v *Verification) { v.Sentinel.Network = nil },
+		"sentinel: network: ":         func(v *Verification) { v.Sentinel.Network.Classes = 0 },
+		"sentinel: median_ms":         func(v *Verification) { v.Sentinel.MedianMS = 0 },
+		"sentinel: calls_before":      func(v *Verification) { v.Sentinel.CallsBefore = 1 << 30 },
 	} {
 		table, _ := sample(t, "tiny")
 		table.Verification = verification()

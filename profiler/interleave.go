@@ -87,6 +87,12 @@ type Series struct {
 // Summary describes the rounds that count, corrected to the sentinel's reference.
 func (s Series) Summary() Summary { return summarize(s.Rounds, s.reference) }
 
+// Observed describes the rounds that count as they were.
+func (s Series) Observed() Summary { return summarize(s.Rounds, 0) }
+
+// SentinelMS is the sentinel's reference: its median over the rounds that count, in ms; 0 without a sentinel.
+func (s Series) SentinelMS() float64 { return s.reference }
+
 // Measure warms executables up and measures them in rounds until each meets the policy's stopping rule. It closes none. After
 // each turn it calls observe, if that is not nil, with the number of the round, the index of the executable and the median of
 // the turn; whether the round counts is known only at its end.
@@ -140,22 +146,22 @@ func Interleave(ctx context.Context, calls []Call, sentinel Call, p Policy, obse
 	return b.Measure(ctx, calls, observe)
 }
 
-// Sample measures one executable, alternating with an empty call, and the time of the call. It closes neither. Noisy says
-// that the time was used up before the executable's interval was narrow enough.
-func Sample(ctx context.Context, call, empty Call, p Policy) (s, emptyCall Summary, noisy bool, err error) {
-	b, err := NewBench(ctx, nil, p)
+// Sample measures one executable, alternating with an empty call, beside a sentinel, which may be nil. It closes none. The empty call is
+// measured for as long as the executable takes to be precise.
+func Sample(ctx context.Context, call, empty, sentinel Call, p Policy) (of, ofEmpty Series, err error) {
+	b, err := NewBench(ctx, sentinel, p)
 	if err != nil {
-		return Summary{}, Summary{}, false, err
+		return Series{}, Series{}, err
 	}
 	subjects := []*subject{b.subject(call), b.subject(empty)}
 	subjects[1].companion = true
 	if err := warmUp(ctx, p, subjects...); err != nil {
-		return Summary{}, Summary{}, false, err
+		return Series{}, Series{}, err
 	}
 	if err := b.rounds(ctx, subjects, follower{}); err != nil {
-		return Summary{}, Summary{}, false, fmt.Errorf("measuring: %w", err)
+		return Series{}, Series{}, fmt.Errorf("measuring: %w", err)
 	}
-	return summarize(subjects[0].rounds, 0), summarize(subjects[1].rounds, 0), subjects[0].noisy, nil
+	return b.series(subjects[0]), b.series(subjects[1]), nil
 }
 
 // round says how a round went.

@@ -25,7 +25,7 @@ type Policy struct {
 	RoundTime time.Duration
 	// Refresh is how many calls come before the timed laps of each turn at least, because others have had the caches since the last one: 0,
 	// which leaves it at a quarter of a lap, and two where a lap is several calls. A network takes more until its weights are where they are
-	// when it is called again and again.
+	// when it is called again and again. It goes for the sentinel as well.
 	Refresh int
 	// Settle is how long the operations of a group are warmed up at least, all together: 200 ms. The times of each have to be flat
 	// too.

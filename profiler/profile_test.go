@@ -364,8 +364,24 @@ func TestProfileReportsFailures(t *testing.T) {
 
 func TestSample(t *testing.T) {
 	r, _ := fake(0, 0.02)
-	s, empty, noisy, err := Sample(t.Context(), r.call(3*time.Millisecond), r.call(5*time.Microsecond), soon())
-	if err != nil || noisy || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
-		t.Errorf("%+v, call %+v, noisy %v, %v", s, empty, noisy, err)
+	of, ofEmpty, err := Sample(t.Context(), r.call(3*time.Millisecond), r.call(5*time.Microsecond), nil, soon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, empty := of.Observed(), ofEmpty.Observed(); of.Noisy || of.SentinelMS() != 0 || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
+		t.Errorf("%+v, call %+v, noisy %v, sentinel %g ms", s, empty, of.Noisy, of.SentinelMS())
+	}
+}
+
+// A sentinel tells how slow the device is, and what is observed stays as it is.
+func TestSampleBesideASentinel(t *testing.T) {
+	slower := 1.25
+	call := func(took time.Duration) Call { return deviceCall{took, &slower} }
+	of, _, err := Sample(t.Context(), call(3*time.Millisecond), call(5*time.Microsecond), call(2*time.Millisecond), soon())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if observed, steady := of.Observed().MedianMS, of.Summary().MedianMS; observed != 3.75 || steady != 3.75 || of.SentinelMS() != 2.5 {
+		t.Errorf("observed %g ms, corrected %g ms, sentinel %g ms", observed, steady, of.SentinelMS())
 	}
 }

@@ -42,7 +42,18 @@ func TestRefresh(t *testing.T) {
 			}
 		}
 	}
-	p := DefaultPolicy()
+	// So is the sentinel.
+	last := 0
+	p := soon()
+	p.Refresh = 8
+	beside, err := Interleave(t.Context(), []Call{&cachedCall{number: 1, last: &last}}, &cachedCall{number: 2, last: &last}, p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ms := beside[0].SentinelMS(); ms < 1 || ms > 1.005 {
+		t.Errorf("the sentinel takes %g ms, want 1 to 1.005", ms)
+	}
+	p = DefaultPolicy()
 	if p.Refresh = -1; p.Check() == nil {
 		t.Error("a negative number of calls is allowed")
 	}

@@ -64,6 +64,7 @@ const (
 // disturbed from the start, and the comparison starts again from there.
 type watch struct {
 	subject *subject
+	before  int       // calls before it is timed, at least: as many as others have before their laps
 	times   []float64 // ms, of the rounds that count; sorted
 	faster  []float64 // ms, of the last rounds in succession that were faster than the reference allows
 }
@@ -73,7 +74,7 @@ func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest
 	if err := warmUp(ctx, p, s); err != nil {
 		return nil, err
 	}
-	w := &watch{subject: s, times: slices.Sorted(slices.Values(earlier))}
+	w := &watch{subject: s, before: p.Refresh, times: slices.Sorted(slices.Values(earlier))}
 	if len(w.times) > 0 {
 		return w, nil
 	}
@@ -93,7 +94,7 @@ func newWatch(ctx context.Context, s *subject, earlier []float64, p Policy, rest
 // check is the time of the sentinel now, in ms.
 func (w *watch) check(rest func()) (float64, error) {
 	rest()
-	ms, err := w.subject.refresh(0)
+	ms, err := w.subject.refresh(w.before)
 	if err != nil {
 		return 0, err
 	}

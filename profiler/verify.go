@@ -122,8 +122,9 @@ type Measured struct {
 
 // MeasureNetworks measures networks as wholes, in groups whose executables are in memory together, in rounds that the sentinel
 // watches, as operations are; but for the first ones, where they are known. Compile makes the executable of one; progress is
-// called after each step, of which each network has two.
-func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, known Measured, progress func(note string)) ([]Whole, error) {
+// called after each step, of which each network has two. Reference is the median of the sentinel, in ms, to which networks are corrected; 0
+// without one.
+func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, known Measured, progress func(note string)) (wholes []Whole, reference float64, err error) {
 	rounds := slices.Clone(known.Networks)
 	for range rounds {
 		progress("compiled")
@@ -136,17 +137,17 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 		}
 		b, err := newBench(ctx, sentinel, p, before, wait, time.Now)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		for members := range slices.Chunk(networks[len(rounds):], p.Group) {
 			more, err := measureGroup(ctx, b, members, compile, progress)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			rounds = append(rounds, more...)
 			if known.Save != nil {
 				if err := known.Save(rounds); err != nil {
-					return nil, err
+					return nil, 0, err
 				}
 			}
 		}
@@ -156,15 +157,14 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 	for _, r := range rounds {
 		times = append(times, r.SentinelMS...)
 	}
-	reference := 0.0
 	if len(times) > 0 {
 		reference = median(times)
 	}
-	wholes := make([]Whole, len(networks))
+	wholes = make([]Whole, len(networks))
 	for i, r := range rounds {
 		wholes[i] = r.whole(networks[i], reference)
 	}
-	return wholes, nil
+	return wholes, reference, nil
 }
 
 // whole is the network as its rounds say, corrected by how much slower than its reference the sentinel was; 0: as they are.

@@ -163,7 +163,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		most = max(most, open-closed)
 		return steadyCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &closed}, nil
 	}
-	wholes, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, Measured{}, func(string) { steps++ })
+	wholes, _, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, Measured{}, func(string) { steps++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		}
 		return compile(a)
 	}
-	if _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, Measured{}, func(string) {}); err == nil || closed != 3 {
+	if _, _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, Measured{}, func(string) {}); err == nil || closed != 3 {
 		t.Errorf("error %v, %d closed", err, closed)
 	}
 }
@@ -215,9 +215,12 @@ func TestNetworksOfAllGroupsAreComparedWithOneSentinel(t *testing.T) {
 		}
 		return deviceCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &slower}, nil
 	}
-	wholes, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, Measured{}, func(string) {})
+	wholes, reference, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, Measured{}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if reference != 1 {
+		t.Errorf("the sentinel takes %g ms", reference)
 	}
 	for i, w := range wholes {
 		if want := truth(table, networks[i]); math.Abs(w.MedianMS/want-1) > 1e-4 {

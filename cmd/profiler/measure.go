@@ -67,7 +67,7 @@ func (o *measureOptions) Validate() error {
 func (o *measureOptions) policy() profiler.Policy {
 	p := profiler.DefaultPolicy()
 	p.Precision, p.Limit, p.MinRounds = o.precision, o.limit, o.repetitions
-	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // there is no sentinel to compare with
+	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // a network's own rounds are many enough
 	return p
 }
 
@@ -78,7 +78,10 @@ func measureCommand() *cobra.Command {
 		Short: "Measure a network as a whole, and hold a table's prediction against it",
 		Long: `Measure a network as one graph in its inference form, with random weights, by the same rules as single operations.
 ARCHITECTURE is an architecture file or net_config text. With --lut the prediction of a table is shown beside it, and
-operations are written as the table's entries were.`,
+operations are written as the table's entries were.
+
+A device is not always as fast. So the network that was the sentinel when the table was verified is timed beside this one, and
+says how long this one would take were the device as fast as then: that is what the prediction is held against.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
   profiler measure net_config.txt --resolution 96 --backend xla --threads 1
@@ -119,8 +122,26 @@ type measureReport struct {
 
 type predictionOfTable struct {
 	space.Prediction
-	// Ratio is the measured over the predicted latency.
-	Ratio float64 `json:"measured_over_predicted"`
+	// Ratio is the measured over the predicted latency; at the verification's speed where that is known.
+	Ratio          float64         `json:"measured_over_predicted"`
+	AtVerification *atVerification `json:"at_verification_speed,omitempty"`
+}
+
+// atVerification is what a network would take were the device as fast as when the table was verified, as the sentinel of that says.
+type atVerification struct {
+	SentinelMS     float64 `json:"sentinel_ms"`      // now
+	SentinelThenMS float64 `json:"sentinel_then_ms"` // at the verification
+	MedianMS       float64 `json:"median_ms"`
+	LowMS          float64 `json:"low_ms"`
+	HighMS         float64 `json:"high_ms"`
+}
+
+func newAtVerification(s profiler.Series, thenMS float64) *atVerification {
+	by := thenMS / s.SentinelMS()
+	steady := s.Summary()
+	a := &atVerification{SentinelMS: s.SentinelMS(), SentinelThenMS: thenMS, MedianMS: by * steady.MedianMS}
+	a.LowMS, a.HighMS = lut.Corrected(steady.MedianMS, steady.LowMS, steady.HighMS, by)
+	return a
 }
 
 func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
@@ -148,32 +169,43 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 		return err
 	}
 	defer b.finalize()
+	var sentinel *lut.NetworkSentinel // to be timed; nil: what it took at the verification says nothing here
 	if table != nil {
-		if err := o.checkTable(stderr, table, b); err != nil {
+		alike, err := o.checkTable(stderr, table, b)
+		if err != nil {
 			return err
 		}
+		if alike && predicted.Verified {
+			sentinel = table.Verification.Sentinel
+		}
 	}
-	s, call, noisy, err := o.measure(ctx, b, a, table)
+	series, call, err := o.measure(ctx, b, a, table, sentinel)
 	if ctx.Err() != nil {
 		return exit.Interrupted{}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	s := series.Observed()
 	report := measureReport{
 		Architecture: cmp.Or(a.Name, filepath.Base(path)), Resolution: a.Resolution, Batch: o.batch, Device: b.device.Model, Runtime: b.runtime, Threads: b.threads,
 		MedianMS: s.MedianMS, LowMS: s.LowMS, HighMS: s.HighMS, MADMS: s.MADMS, P10MS: s.P10MS, P90MS: s.P90MS, MinMS: s.MinMS,
-		Count: s.Count, Rounds: s.Rounds, Noisy: noisy, CallMS: call.MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
+		Count: s.Count, Rounds: s.Rounds, Noisy: series.Noisy, CallMS: call.Observed().MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
 	}
 	if predicted != nil {
-		predicted.Ratio = report.MedianMS / predicted.LatencyMS
+		median := report.MedianMS
+		if sentinel != nil {
+			predicted.AtVerification = newAtVerification(series, sentinel.MedianMS)
+			median = predicted.AtVerification.MedianMS
+		}
+		predicted.Ratio = median / predicted.LatencyMS
 	}
 	return tables.Write(stdout, o.format, []tables.Table{report.table()}, report)
 }
 
 // checkTable refuses a table that was measured with another runtime than the network will be, unless that is forced, and says where
-// else they differ.
-func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) error {
+// else they differ. Alike: nowhere.
+func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) (alike bool, err error) {
 	now := profiler.Settings{Device: b.device, Runtime: b.runtime, Threads: b.threads, Processors: b.processors, Batch: t.Batch, Resolutions: t.Resolutions, DType: lut.F32, Layout: b.layout}
 	now.Policy.Caches = lut.Warm
 	var runtimes, others []string
@@ -187,19 +219,20 @@ func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) er
 		}
 	}
 	if len(runtimes) > 0 && !o.force {
-		return exit.BadInput("%s: measured with another runtime, %s; measure a table with this one, or compare nevertheless by --force", t.Path(), strings.Join(runtimes, "; "))
+		return false, exit.BadInput("%s: measured with another runtime, %s; measure a table with this one, or compare nevertheless by --force", t.Path(), strings.Join(runtimes, "; "))
 	}
 	if list := append(runtimes, others...); len(list) > 0 {
 		fmt.Fprintf(stderr, "warning: the table was measured with %s\n", strings.Join(list, "; "))
+		return false, nil
 	}
-	return nil
+	return true, nil
 }
 
-// measure compiles and times a network. Operations are written as the table's entries say, others in the way that is faster
-// alone.
-func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table) (s, call profiler.Summary, noisy bool, err error) {
-	fail := func(err error) (profiler.Summary, profiler.Summary, bool, error) {
-		return profiler.Summary{}, profiler.Summary{}, false, err
+// measure compiles and times a network, an empty call, and beside them a sentinel, unless that is nil. Operations are written as the
+// table's entries say, others in the way that is faster alone.
+func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, sentinel *lut.NetworkSentinel) (of, call profiler.Series, err error) {
+	fail := func(err error) (profiler.Series, profiler.Series, error) {
+		return profiler.Series{}, profiler.Series{}, err
 	}
 	runner, err := b.runner(runnerOptions{batch: o.batch, seed: o.policy().Seed, dtype: lut.F32, caches: lut.Warm, table: table})
 	if err != nil {
@@ -215,7 +248,16 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 		return fail(err)
 	}
 	defer empty.Close()
-	return profiler.Sample(ctx, whole, empty, o.policy())
+	policy := o.policy()
+	var watched profiler.Call
+	if sentinel != nil {
+		policy.Refresh = sentinel.CallsBefore
+		if watched, err = runner.Network(ctx, sentinel.Network); err != nil {
+			return fail(fmt.Errorf("%s: the network that was the sentinel: %w", table.Path(), err))
+		}
+		defer watched.Close()
+	}
+	return profiler.Sample(ctx, whole, empty, watched, policy)
 }
 
 // maxModel bounds the file of a network, in bytes.
@@ -248,12 +290,18 @@ func (r measureReport) table() tables.Table {
 		RightAlign: []bool{false, true, true, true},
 	}
 	if p := r.Predicted; p != nil {
+		which := "measured"
+		if a := p.AtVerification; a != nil {
+			which = "measured at the verification's speed"
+			t.Rows = append(t.Rows, []string{which, ms(a.MedianMS), ms(a.LowMS), ms(a.HighMS)})
+			t.Notes = append(t.Notes, fmt.Sprintf("the verification's sentinel takes %s ms, %.3f of the %s ms that it took then", ms(a.SentinelMS), a.SentinelMS/a.SentinelThenMS, ms(a.SentinelThenMS)))
+		}
 		t.Rows = append(t.Rows, []string{"predicted", ms(p.LatencyMS), ms(p.LowMS), ms(p.HighMS)})
 		holds := "the prediction is unverified: its interval holds the noise of the table's entries alone"
 		if p.Verified {
 			holds = "the prediction's interval holds the noise of the table's entries and the error of its fit"
 		}
-		t.Notes = append(t.Notes, fmt.Sprintf("measured / predicted = %.3f; %s", p.Ratio, holds))
+		t.Notes = append(t.Notes, fmt.Sprintf("%s / predicted = %.3f; %s", which, p.Ratio, holds))
 	}
 	if r.Noisy {
 		t.Notes = append(t.Notes, "noisy: the interval is wider than asked for; close other programs, or give more time by --limit")

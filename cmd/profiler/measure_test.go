@@ -58,6 +58,55 @@ func TestMeasureBesideThePrediction(t *testing.T) {
 	}
 }
 
+// A verified table says how fast the device was, and the prediction is held against that.
+func TestMeasureAtTheSpeedOfTheVerification(t *testing.T) {
+	folder, table, file := measured(t)
+	quick := []string{"--precision", "0.9", "--limit", "10ms"}
+	profilerRun(t, append([]string{"verify", table, "--space", file, "--nets", "20", "--calls-before", "3"}, quick...)...)
+	verified := read(t, table)
+	network := filepath.Join(folder, "net.arch.json")
+	if err := verified.Verification.Sentinel.Network.Write(network); err != nil {
+		t.Fatal(err)
+	}
+	slow := filepath.Join(folder, "slow.lut.json") // that of a device on which the sentinel took a second
+	verified.Verification.Sentinel.MedianMS = 1000
+	if err := verified.Write(slow); err != nil {
+		t.Fatal(err)
+	}
+	quick = append(quick, "--backend", "go", "--threads", "1", "--format", "json")
+	for path, thenMS := range map[string]float64{table: read(t, table).Verification.Sentinel.MedianMS, slow: 1000} {
+		out, _ := profilerRun(t, append([]string{"measure", network, "--lut", path}, quick...)...)
+		var report measureReport
+		if err := json.Unmarshal([]byte(out), &report); err != nil {
+			t.Fatal(err)
+		}
+		p := report.Predicted
+		if p == nil || p.AtVerification == nil {
+			t.Fatalf("%s: predicted %+v", path, p)
+		}
+		a := p.AtVerification
+		if a.SentinelMS <= 0 || a.SentinelThenMS != thenMS || p.Ratio != a.MedianMS/p.LatencyMS || !(a.LowMS <= a.MedianMS && a.MedianMS <= a.HighMS) {
+			t.Errorf("%s: %+v", path, a)
+		}
+		// The network is the sentinel itself, so it took about as long as that, whatever the device does now.
+		if a.MedianMS < thenMS/3 || a.MedianMS > 3*thenMS {
+			t.Errorf("%s: %g ms at the speed of the verification, at which the sentinel took %g ms", path, a.MedianMS, thenMS)
+		}
+	}
+	quick[len(quick)-1] = "csv"
+	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", table}, quick...)...); !strings.Contains(text, "\nmeasured at the verification's speed,") {
+		t.Errorf("report:\n%s", text)
+	}
+	// On another device the sentinel says nothing.
+	verified.Device.Model = "abacus"
+	if err := verified.Write(slow); err != nil {
+		t.Fatal(err)
+	}
+	if text, messages := profilerRun(t, append([]string{"measure", network, "--lut", slow}, quick...)...); strings.Contains(text, "speed") || !strings.Contains(messages, "device.model abacus") {
+		t.Errorf("report:\n%s%s", text, messages)
+	}
+}
+
 // incomplete writes a table that lacks what a network needs.
 func incomplete(t *testing.T, folder string) string {
 	t.Helper()

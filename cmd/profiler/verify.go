@@ -135,7 +135,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err := goOn(measured, file, stderr); err != nil {
 		return err
 	}
-	wholes, err := o.measure(ctx, b, table, networks, file, measured, stderr)
+	wholes, sentinel, err := o.measure(ctx, b, table, networks, file, measured, stderr)
 	if ctx.Err() != nil {
 		return exit.Interrupted{Continue: commandLine}
 	}
@@ -145,6 +145,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if table.Verification, err = profiler.Verify(table, s, wholes, o.seed); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	table.Verification.Sentinel = sentinel
 	if now, err := lut.Read(path); err != nil || now.Identity() != before {
 		return fmt.Errorf("%s: changed while it was verified, so that nothing was stored; verify it again with: %s", path, commandLine)
 	}
@@ -257,20 +258,22 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 	return b, nil
 }
 
-// measure measures the networks that the file has not, beside the table's sentinel, and keeps it up to date at path.
-func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, error) {
+// measure measures the networks that the file has not, beside a sentinel where the table has one, and keeps the file up to date at path.
+func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, *lut.NetworkSentinel, error) {
 	policy := o.policy()
 	runner, err := b.runner(runnerOptions{batch: t.Batch, seed: policy.Seed, dtype: t.DType, caches: t.Caches, table: t})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	compile := func(a *space.Architecture) (profiler.Call, error) { return runner.Network(ctx, a) }
 	var sentinel profiler.Call
+	var of *lut.NetworkSentinel
 	if t.Sentinel != nil {
 		// A network and not the table's operation: what disturbs slows a short operation and a long network by different factors,
 		// and the level of both is left to the fit.
-		if sentinel, err = compile(profiler.SentinelNetwork(networks)); err != nil {
-			return nil, fmt.Errorf("the network that is the sentinel: %w", err)
+		of = &lut.NetworkSentinel{Network: profiler.SentinelNetwork(networks), CallsBefore: o.callsBefore}
+		if sentinel, err = compile(of.Network); err != nil {
+			return nil, nil, fmt.Errorf("the network that is the sentinel: %w", err)
 		}
 		defer sentinel.Close()
 	}
@@ -280,7 +283,11 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 		file.Networks = all
 		return file.Write(path)
 	}}
-	return profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
+	wholes, reference, err := profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
+	if of != nil {
+		of.MedianMS = reference
+	}
+	return wholes, of, err
 }
 
 type verifyReport struct {

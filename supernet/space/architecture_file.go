@@ -53,6 +53,20 @@ func (a *Architecture) MarshalJSON() ([]byte, error) {
 	return json.Marshal(f)
 }
 
+// UnmarshalJSON reads, strictly, the form of *.arch.json files where another file holds it.
+func (a *Architecture) UnmarshalJSON(data []byte) error {
+	var f architectureFile
+	if err := files.DecodeJSONKind("architecture", data, architectureKind, architectureVersion, &f); err != nil {
+		return err
+	}
+	read, err := f.architecture()
+	if err != nil {
+		return fmt.Errorf("architecture: %w", err)
+	}
+	*a = *read
+	return nil
+}
+
 // ReadArchitecture reads a *.arch.json file or net_config text, told apart by the content. See ParseNetConfig for what the text
 // cannot say. Errors are bad input that names file and place.
 func ReadArchitecture(path string) (*Architecture, error) {
