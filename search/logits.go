@@ -128,7 +128,7 @@ func clone(p *space.Parameters) *space.Parameters {
 }
 
 // entropies returns the mean entropy of what the rows of alpha and of beta make, each as a share of its largest possible value: 1
-// where nothing is decided, 0 where all is. Rows with a single choice do not count.
+// where nothing is decided, or nothing is to decide, 0 where all is. Rows with a single choice do not count.
 func entropies(s *space.Space, p *space.Parameters) (alpha, beta float64) {
 	mean := func(rows [][]float64, probabilities func([]float64) []float64) (total float64, count int) {
 		for _, logits := range rows {
@@ -153,6 +153,7 @@ func entropies(s *space.Space, p *space.Parameters) (alpha, beta float64) {
 			total, count = total+t, count+n
 		}
 	}
+	alpha, beta = 1, 1
 	if count > 0 {
 		alpha = total / float64(count)
 	}

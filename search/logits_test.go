@@ -252,6 +252,10 @@ func TestEntropiesAndSkipShare(t *testing.T) {
 	}
 	p = s.NewParameters()
 	alpha, _ = entropies(s, p)
-	near("alpha's entropy where nothing is to choose", alpha, 0)
+	near("alpha's entropy where nothing is to choose", alpha, 1)
+	s.Forward = 1 // one path of blocks
+	p = s.NewParameters()
+	_, beta = entropies(s, p)
+	near("beta's entropy where nothing is to choose", beta, 1)
 	near("skip's share where there are no layers", skipShare(s, p), 0)
 }

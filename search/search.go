@@ -106,14 +106,19 @@ type Progress struct {
 // NonFiniteError says that a step came to numbers that are none, and at which step. The state is that of the step before, but for
 // the engine's weights, which are lost.
 type NonFiniteError struct {
-	What              string // the loss, or the gradient of the architecture parameters
+	What              string // the loss, the gradient of the architecture parameters, or a weight
 	Value             float64
-	Epoch, Pass, Step int // as of [State]
+	Epoch, Pass, Step int  // as of [State]
+	Before            bool // it was found before that step, behind another one
 }
 
 func (e *NonFiniteError) Error() string {
 	pass := [...]string{"architecture", "weight"}[e.Pass]
-	return fmt.Sprintf("%s is %g at epoch %d, %s step %d", e.What, e.Value, e.Epoch, pass, e.Step)
+	at := "at"
+	if e.Before {
+		at = "before"
+	}
+	return fmt.Sprintf("%s is %g %s epoch %d, %s step %d", e.What, e.Value, at, e.Epoch, pass, e.Step)
 }
 
 // WhereNonFinite says, of a super network or a trainer, in which operation numbers that are none came up in the last step.
@@ -363,7 +368,12 @@ func (s *Search) architectureStepOf(b supernet.Batch, choice *supernet.Choice) (
 
 // nonFinite is the error of the step at hand.
 func (s *Search) nonFinite(what string, value float64) error {
-	return &NonFiniteError{what, value, s.state.Epoch, s.state.Pass, s.state.Step}
+	return &NonFiniteError{What: what, Value: value, Epoch: s.state.Epoch, Pass: s.state.Pass, Step: s.state.Step}
+}
+
+// NonFinite is the error of a search in whose weights the last step left numbers that are none, in the tensor of this name.
+func (s *Search) NonFinite(tensor string) error {
+	return &NonFiniteError{What: tensor, Value: math.NaN(), Epoch: s.state.Epoch, Pass: s.state.Pass, Step: s.state.Step, Before: true}
 }
 
 // sumOf adds up all elements: it is finite only if they are.

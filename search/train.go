@@ -163,6 +163,10 @@ func (t *training) save() error {
 	if err != nil {
 		return err
 	}
+	// A step may leave what only the next loss would show.
+	if name := supernet.NonFiniteTensor(tensors); name != "" {
+		return t.diverged(name + " is no number before")
+	}
 	c := TrainCheckpoint{Identity: t.identity, State: t.state, Tensors: tensors}
 	if t.options.Lowerings != nil {
 		c.Lowerings = t.options.Lowerings.Choices()
@@ -224,7 +228,7 @@ func (t *training) step(batch supernet.Batch) error {
 		return err
 	}
 	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
-		return t.diverged(r.Loss)
+		return t.diverged(fmt.Sprintf("the loss is %g at", r.Loss))
 	}
 	t.state.Running.add(r, batch.Valid)
 	t.state.Step++
@@ -234,13 +238,13 @@ func (t *training) step(batch supernet.Batch) error {
 	return nil
 }
 
-// diverged is the error of the step at hand, whose loss is no number. It is not saved: the checkpoint of the last epoch stays.
-func (t *training) diverged(loss float64) error {
+// diverged is the error of numbers that are none: what is so, "at" the step at hand or "before" it. It is not saved: the last checkpoint stays.
+func (t *training) diverged(what string) error {
 	saved := ""
 	if path := t.options.Checkpoint; path != "" && t.state.Epoch > 0 {
 		saved = fmt.Sprintf(", and name another -o, or remove %s, which is of that rate", path)
 	}
-	return fmt.Errorf("the loss is %g at epoch %d, step %d; %s; lower --rate, which is %g%s", loss, t.state.Epoch, t.state.Step, WhereNonFinite(t.trainer), t.options.Rate, saved)
+	return fmt.Errorf("%s epoch %d, step %d; %s; lower --rate, which is %g%s", what, t.state.Epoch, t.state.Step, WhereNonFinite(t.trainer), t.options.Rate, saved)
 }
 
 // mixedShare draws from the beta distribution of twice the parameter alpha, 0 to 1, by Jöhnk's method, and returns the larger share of the two.

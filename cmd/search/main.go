@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return command.Program{
 		Name: "search", Short: "Search for the network that meets a latency on a device",
 		Subcommands: []*cobra.Command{
-			newRunCommand(), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newSplitCommand(), newTrainCommand(), newEvalCommand(), newStudyCommand(), newExportCommand(), newBenchCommand(),
+			newRunCommand(command.Line(append([]string{"search"}, args...)...)), newResumeCommand(), newSweepCommand(), newDeriveCommand(), newCostCommand(), newRangeCommand(), newRandomCommand(), newReferenceCommand(), newSplitCommand(), newTrainCommand(), newEvalCommand(), newStudyCommand(), newExportCommand(), newBenchCommand(),
 		},
 	}.Run(ctx, args, stdout, stderr)
 }

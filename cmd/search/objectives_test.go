@@ -125,6 +125,32 @@ func TestRunMeetsTheTargetsOfSeveralObjectives(t *testing.T) {
 	refused(t, []string{"resume", folder}, "it differs in configuration", "Target:1e+09")
 }
 
+// A fixed factor goes for what has no target, and is refused where that is nothing.
+func TestFixedFactor(t *testing.T) {
+	f := smallFiles(t)
+	folder := filepath.Join(t.TempDir(), "run")
+	refused(t, f.args(folder, "--factor", "0.3", "--target-latency", "1s"), "--factor would not count")
+	refused(t, f.args(folder, "--factor", "-1"), "factor is -1")
+	missing(t, folder)
+	succeed(t, f.args(folder, "--factor", "0.3", "--objective", "latency,parameters", "--target-parameters", "1M")...)
+	c, err := rundir.ReadConfig(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Factor != 0.3 || c.Parameters.Factor == 0.3 {
+		t.Errorf("the factors are %g of latency, %g of parameters", c.Factor, c.Parameters.Factor)
+	}
+	records, _, err := rundir.ReadRecords(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records[1:] {
+		if r.Factor != 0.3 {
+			t.Errorf("epoch %d has the factor %g", r.Epoch, r.Factor)
+		}
+	}
+}
+
 // Without latency among the objectives there is no table.
 func TestRunWithoutTable(t *testing.T) {
 	f := smallFiles(t)

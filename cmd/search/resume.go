@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +74,13 @@ func restore(ctx context.Context, folder string, stderr io.Writer) (opened *sess
 	c, err := search.ReadCheckpoint(path, s.identity())
 	if err != nil {
 		return nil, err
+	}
+	origin, err := rundir.ReadOrigin(folder)
+	if err != nil {
+		return nil, err
+	}
+	if found := origin.Differences(rundir.NewOrigin(origin.Command, command.Version(), origin.Runtime)); len(found) > 0 {
+		fmt.Fprintf(stderr, "warning: %s: %s; what comes may differ, in last bits, from a run that was not stopped\n", filepath.Join(folder, rundir.OriginFile), strings.Join(found, "; "))
 	}
 	if err := s.search.Resume(c.State); err != nil {
 		return nil, exit.BadInput("%s: %w; start a new run in another folder", path, err)

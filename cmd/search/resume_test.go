@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/search"
@@ -66,7 +67,7 @@ func (e *watchedEngine) ArchitectureStep(b supernet.Batch, c *supernet.Choice) (
 // prepare begins a search run as the command does.
 func prepare(t *testing.T, args []string) *session {
 	t.Helper()
-	var o runOptions
+	o := runOptions{commandLine: command.Line(append([]string{"search"}, args...)...)}
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	o.AddFlags(flags)
 	if err := flags.Parse(args[1:]); err != nil {
@@ -364,6 +365,24 @@ func TestResumeRefusesWhatIsNotTheRuns(t *testing.T) {
 	succeed(t, "resume", folder)
 }
 
+// A run that goes on with other processors is continued, and that its numbers may differ is said.
+func TestResumeElsewhere(t *testing.T) {
+	f := smallFiles(t)
+	folder := filepath.Join(t.TempDir(), "run")
+	interrupt(t, prepare(t, f.args(folder)), folder, 2)
+	origin, err := rundir.ReadOrigin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin.Processors++
+	if err := origin.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := succeed(t, "resume", folder); !strings.Contains(stderr, fmt.Sprintf("processors %d instead of %d; what comes may differ", origin.Processors-1, origin.Processors)) {
+		t.Errorf("standard error is %q", stderr)
+	}
+}
+
 func TestOneSearchWritesAFolder(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no lock there")
@@ -374,7 +393,7 @@ func TestOneSearchWritesAFolder(t *testing.T) {
 	before := outcomeOf(t, folder)
 	refused(t, []string{"resume", folder}, folder+" is being written by another process")
 	// A run that found the folder empty, before the other created it.
-	if _, err := createFolder(folder, s.config, func() error { return nil }); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "is being written by another process") {
+	if _, err := createFolder(folder, func() error { return nil }); exit.Code(err) != exit.CodeBadInput || !strings.Contains(err.Error(), "is being written by another process") {
 		t.Errorf("error %v", err)
 	}
 	if after := outcomeOf(t, folder); fmt.Sprint(after) != fmt.Sprint(before) {

@@ -18,6 +18,7 @@ import (
 	"densenas/internal/backends"
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/lut"
 	"densenas/search/dataset"
 	"densenas/search/rundir"
@@ -181,12 +182,16 @@ type runOptions struct {
 	settings
 	Tables        []string
 	TargetLatency []time.Duration // of the tables, in their order
+	Factor        float64
+
+	commandLine string
 }
 
 func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	o.settings.AddFlags(f)
 	f.StringArrayVar(&o.Tables, "lut", nil, "lookup table of the device, FILE.lut.json; once for each device that the network must suit")
 	f.DurationSliceVar(&o.TargetLatency, "target-latency", nil, "latency that the derived network must meet, such as 15ms; one for each --lut, in their order")
+	f.Float64Var(&o.Factor, "factor", 0, "fixed weight of each objective that has no target, against the accuracy (default: the configuration's)")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of weights, sampling and data order")
 	f.StringVarP(&o.Output, "output", "o", "", "run folder to create")
 }
@@ -215,7 +220,7 @@ func (o *runOptions) config() (*rundir.Config, error) {
 			}
 		}
 		if len(o.TargetLatency) == 0 {
-			return nil
+			return o.fix(c)
 		}
 		if n := 1 + len(c.OtherLUTs); len(o.TargetLatency) != n {
 			return exit.BadInput("--target-latency has %d targets for %d tables; give one for each --lut, in their order", len(o.TargetLatency), n)
@@ -224,12 +229,38 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		for i := range c.OtherLUTs {
 			c.OtherLUTs[i].TargetLatencyMS = milliseconds(o.TargetLatency[i+1])
 		}
-		return nil
+		return o.fix(c)
 	})
 }
 
-func newRunCommand() *cobra.Command {
-	var o runOptions
+// fix takes --factor for the objectives whose cost is not steered to a target. There has to be one.
+func (o *runOptions) fix(c *rundir.Config) error {
+	if !o.flags.Changed("factor") {
+		return nil
+	}
+	free := false
+	for _, of := range []struct {
+		objective string
+		steered   bool
+		factor    *float64
+	}{
+		{rundir.ObjectiveLatency, c.TargetLatencyMS > 0 && !slices.ContainsFunc(c.OtherLUTs, func(l rundir.OtherLUT) bool { return l.TargetLatencyMS == 0 }), &c.Factor},
+		{rundir.ObjectiveMultiplyAdds, c.MultiplyAdds.TargetMillions > 0, &c.MultiplyAdds.Factor},
+		{rundir.ObjectiveParameters, c.Parameters.TargetMillions > 0, &c.Parameters.Factor},
+	} {
+		if c.Has(of.objective) && !of.steered {
+			*of.factor, free = o.Factor, true
+		}
+	}
+	if !free {
+		return exit.BadInput("--factor would not count: what is searched for has a target, to which it is steered; leave out the one or the other")
+	}
+	return nil
+}
+
+// newRunCommand takes the whole command line, which the run folder keeps.
+func newRunCommand(commandLine string) *cobra.Command {
+	o := runOptions{commandLine: commandLine}
 	c := &cobra.Command{
 		Use:   "run --space SPACE --lut FILE --data DATA -o FOLDER",
 		Short: "Search for a network, into a run folder",
@@ -274,12 +305,12 @@ func (o *runOptions) begin(ctx context.Context, stderr io.Writer) (*session, err
 	if err != nil {
 		return nil, err
 	}
-	return begin(ctx, config, o.Output, stderr)
+	return begin(ctx, config, o.Output, o.commandLine, stderr)
 }
 
 // begin checks and opens everything, and only then creates the run folder. It holds a checkpoint from the start, so that a
-// run that ends before its first epoch does can be continued too.
-func begin(ctx context.Context, config *rundir.Config, folder string, stderr io.Writer) (opened *session, err error) {
+// run that ends before its first epoch does can be continued too. The command line is the one that begins it.
+func begin(ctx context.Context, config *rundir.Config, folder, commandLine string, stderr io.Writer) (opened *session, err error) {
 	s, err := open(ctx, config, stderr)
 	if err != nil {
 		return nil, err
@@ -301,13 +332,44 @@ func begin(ctx context.Context, config *rundir.Config, folder string, stderr io.
 		*identity, *verified = table.Identity(), table.Verified()
 	}
 	config.Devices = s.backend.Devices
-	s.lock, err = createFolder(folder, config, func() error { return s.save(folder) })
+	s.lock, err = createFolder(folder, func() error {
+		origin := rundir.NewOrigin(commandLine, command.Version(), runtimeOf(s.backend))
+		if err := origin.Write(folder); err != nil {
+			return err
+		}
+		if err := keepSpace(folder, config); err != nil {
+			return err
+		}
+		if err := config.Write(folder); err != nil {
+			return err
+		}
+		return s.save(folder)
+	})
 	return s, err
 }
 
-// createFolder creates the folder of a run with its configuration and what save writes, and locks it. Where that fails,
-// what it created is removed.
-func createFolder(folder string, config *rundir.Config, save func() error) (lock *rundir.Lock, err error) {
+// keepSpace keeps the space of a run in its folder, where it is a file that may change or go.
+func keepSpace(folder string, c *rundir.Config) error {
+	if slices.Contains(space.Names(), c.Space) {
+		return nil
+	}
+	data, err := files.ReadBounded(c.Space, space.MaxFile)
+	if err != nil {
+		return err
+	}
+	kept := filepath.Join(folder, rundir.SpaceFile)
+	if err := files.WriteEncoded(kept, func() ([]byte, error) { return data, nil }); err != nil {
+		return err
+	}
+	s, err := space.Load(kept)
+	if err == nil && s.Fingerprint() != c.SpaceFingerprint {
+		err = fmt.Errorf("%s changed while the search began; start it again", c.Space)
+	}
+	return err
+}
+
+// createFolder creates the folder of a run with what save writes, and locks it. Where that fails, what it created is removed.
+func createFolder(folder string, save func() error) (lock *rundir.Lock, err error) {
 	var created []string // folders, from the outermost
 	for at := filepath.Clean(folder); ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
@@ -347,15 +409,12 @@ func createFolder(folder string, config *rundir.Config, save func() error) (lock
 	if err := os.Mkdir(filepath.Join(folder, rundir.CheckpointsFolder), 0o755); err != nil {
 		return lock, err
 	}
-	if err := config.Write(folder); err != nil {
-		return lock, err
-	}
 	return lock, save()
 }
 
 // removeUnbegun removes what createFolder made of a run that has no checkpoint yet.
 func removeUnbegun(folder string) {
-	for _, name := range []string{rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
+	for _, name := range []string{rundir.OriginFile, rundir.SpaceFile, rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
 		os.RemoveAll(filepath.Join(folder, name))
 	}
 }

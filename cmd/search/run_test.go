@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/search/rundir"
@@ -48,6 +49,17 @@ func TestRunSearchesIntoAFolder(t *testing.T) {
 	if c.Space != f.space || c.SpaceFingerprint != s.Fingerprint() || c.LUT.Path != f.table || c.LUT.Identity != table.Identity() || c.DataIdentity == "" ||
 		c.Batch != 8 || c.Rate != 0.05 || c.AdamBeta1 != 0.5 {
 		t.Errorf("the configuration is %+v", c)
+	}
+
+	origin, err := rundir.ReadOrigin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if origin.Command != command.Line(append([]string{"search"}, f.args(folder)...)...) || !strings.HasPrefix(origin.Runtime, "go ") || origin.Processors != runtime.NumCPU() {
+		t.Errorf("the origin is %+v", origin)
+	}
+	if read(t, folder, rundir.SpaceFile) != smallSpace {
+		t.Error("the space is not kept")
 	}
 
 	records, torn, err := rundir.ReadRecords(folder)
@@ -312,24 +324,16 @@ func TestRunRefusesOutputs(t *testing.T) {
 
 // A run that fails while it begins takes away what it made, and nothing else.
 func TestFailedBeginningLeavesNothing(t *testing.T) {
-	config, err := rundir.Default("tiny")
-	if err != nil {
-		t.Fatal(err)
-	}
 	root, broken := t.TempDir(), errors.New("the disk is full")
 	folder := filepath.Join(root, "a", "run")
 	halfSaved := func() error {
+		for _, name := range []string{rundir.OriginFile, rundir.SpaceFile, rundir.ConfigFile, rundir.ParametersFile} {
+			write(t, filepath.Join(folder, name), "all of it")
+		}
 		write(t, checkpointPath(folder), "half of it")
 		return broken
 	}
-	if _, err := createFolder(folder, config, halfSaved); !errors.Is(err, broken) {
-		t.Errorf("error %v", err)
-	}
-	missing(t, filepath.Join(root, "a"))
-
-	bad := *config
-	bad.Epochs = 0
-	if _, err := createFolder(folder, &bad, halfSaved); err == nil || !strings.Contains(err.Error(), "epochs is 0") {
+	if _, err := createFolder(folder, halfSaved); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
 	missing(t, filepath.Join(root, "a"))
@@ -338,14 +342,14 @@ func TestFailedBeginningLeavesNothing(t *testing.T) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := createFolder(folder, config, halfSaved); !errors.Is(err, broken) {
+	if _, err := createFolder(folder, halfSaved); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 0 {
 		t.Errorf("the folder has %v, %v", entries, err)
 	}
 	write(t, filepath.Join(folder, rundir.ConfigFile), "another's")
-	if _, err := createFolder(folder, config, halfSaved); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	if _, err := createFolder(folder, halfSaved); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("error %v", err)
 	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {

@@ -222,6 +222,10 @@ func (s *session) save(folder string) error {
 	if err != nil {
 		return err
 	}
+	// A step may leave what only the next loss would show.
+	if name := supernet.NonFiniteTensor(tensors); name != "" {
+		return s.search.NonFinite(name)
+	}
 	c := search.Checkpoint{Identity: s.identity(), State: s.search.State(), Lowerings: s.chooser.Choices(), Tensors: tensors}
 	if err := c.Write(checkpointPath(folder)); err != nil {
 		return err
@@ -268,6 +272,9 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		for _, w := range r.Warnings {
 			fmt.Fprintf(s.stderr, "warning: epoch %d: %s\n", m.Epoch, w)
 		}
+		if errors.As(err, new(*search.NonFiniteError)) {
+			return err
+		}
 		return notSaved(folder, err)
 	}
 	err := s.search.Run(ctx)
@@ -279,10 +286,12 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		fmt.Fprintf(s.stderr, "the choice of lowerings could not be kept for the next run: %v\n", saveErr)
 	}
 	if errors.Is(err, context.Canceled) {
-		if err := s.save(folder); err != nil {
+		if err = s.save(folder); err == nil {
+			return interrupted(folder)
+		}
+		if !errors.As(err, new(*search.NonFiniteError)) {
 			return fmt.Errorf("interrupted, and not saved: %w", notSaved(folder, err))
 		}
-		return interrupted(folder)
 	}
 	if broken := new(search.NonFiniteError); errors.As(err, &broken) {
 		return s.diverged(folder, broken)

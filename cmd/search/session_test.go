@@ -19,13 +19,24 @@ import (
 
 // A search whose weights stop to be numbers ends with an error that names epoch, step and operation, and keeps the last good checkpoint.
 func TestDivergedSearchNamesTheOperation(t *testing.T) {
+	t.Run("within an epoch", func(t *testing.T) {
+		diverge(t, smallWeightSteps+smallArchitectureSteps+2, "the loss is NaN at epoch 1, weight step 2")
+	})
+	// What the last step of an epoch left is not saved, though its loss was a number.
+	t.Run("at the end of an epoch", func(t *testing.T) {
+		diverge(t, 2*smallWeightSteps+smallArchitectureSteps, " is NaN before epoch 2, architecture step 0")
+	})
+}
+
+// diverge poisons a search behind a step, and checks that it says so and keeps its last good checkpoint.
+func diverge(t *testing.T, step int, message string) {
 	f := smallFiles(t)
 	folder := filepath.Join(t.TempDir(), "run")
 	s := prepare(t, f.args(folder))
 	defer s.close()
 	var before string
 	s.search.Engine = &watchedEngine{Engine: s.search.Engine, after: func(n int) error {
-		if n != smallWeightSteps+smallArchitectureSteps+2 {
+		if n != step {
 			return nil
 		}
 		before = read(t, checkpointPath(folder))
@@ -45,12 +56,15 @@ func TestDivergedSearchNamesTheOperation(t *testing.T) {
 		t.Fatalf("code %d, %v", exit.Code(err), err)
 	}
 	for _, message := range []string{
-		"the loss is NaN at epoch 1, weight step 2", "it came up in mbconv_k3_t1_i4_o4_s1_r8 at first",
+		message, "it came up in mbconv_k3_t1_i4_o4_s1_r8 at first",
 		"the last good checkpoint, of " + checkpointPath(folder) + ", is kept", "a lower rate in --config, now 0.05",
 	} {
 		if !strings.Contains(err.Error(), message) {
 			t.Errorf("%q does not say %q", err, message)
 		}
+	}
+	if strings.Contains(err.Error(), "resume") {
+		t.Errorf("%q promises that it goes on", err)
 	}
 	if read(t, checkpointPath(folder)) != before {
 		t.Error("the checkpoint is another")

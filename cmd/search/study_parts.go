@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"densenas/internal/backends"
+	"densenas/internal/command"
 	"densenas/internal/exit"
 	"densenas/lut"
 	"densenas/search"
@@ -145,7 +146,7 @@ func (s *studying) runFolder(n study.Planned) string {
 }
 
 func (s *studying) search(ctx context.Context, p study.Part) error {
-	return runIn(ctx, s.runFolder(p.Network), s.config.SearchOf(p.Network.Group, p.Network.Seed), "study", s.stderr, s.stderr)
+	return runIn(ctx, s.runFolder(p.Network), s.config.SearchOf(p.Network.Group, p.Network.Seed), "study", command.Line("search", "study", "-o", s.folder), s.stderr, s.stderr)
 }
 
 // architecture of a network, with its prediction; it is kept in the folder of the architectures.

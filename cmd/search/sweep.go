@@ -270,12 +270,12 @@ func runOne(ctx context.Context, folder string, plan *rundir.Sweep, run rundir.S
 	if err != nil {
 		return err
 	}
-	return runIn(ctx, filepath.Join(folder, run.Name), c, "sweep", stdout, stderr)
+	return runIn(ctx, filepath.Join(folder, run.Name), c, "sweep", command.Line("search", "sweep", "resume", folder), stdout, stderr)
 }
 
 // runIn runs the search of a configuration in a run folder from where it stands. Space and table must be those that the configuration
-// names by fingerprint and identity, which a plan, of which it is a part, was made with.
-func runIn(ctx context.Context, at string, c *rundir.Config, plan string, stdout, stderr io.Writer) error {
+// names by fingerprint and identity, which a plan, of which it is a part, was made with. The command line is one that runs the plan.
+func runIn(ctx context.Context, at string, c *rundir.Config, plan, commandLine string, stdout, stderr io.Writer) error {
 	if _, err := os.Stat(filepath.Join(at, rundir.ArchitectureFile)); err == nil {
 		return nil
 	}
@@ -288,7 +288,7 @@ func runIn(ctx context.Context, at string, c *rundir.Config, plan string, stdout
 	if err := clearUnbegun(at); err != nil {
 		return err
 	}
-	s, err := begin(ctx, c, at, stderr)
+	s, err := begin(ctx, c, at, commandLine, stderr)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 // Package rundir models the folder of a search: what was asked for, how it went, where it stands and what came out.
 //
 //	config.yaml    the configuration with every value, as the run began (Config)
+//	origin.yaml    what began it: the command, versions, processors (Origin)
+//	space.yaml     the space, where it is none that is built in
 //	metrics.jsonl  one record per epoch (Record), appended and synced
 //	checkpoints/   the state that the run continues from
 //	tensorboard/   the records as event files of TensorBoard, where asked for
@@ -21,6 +23,8 @@ package rundir
 // The names in a run folder, and SweepFile in that of a sweep.
 const (
 	ConfigFile        = "config.yaml"
+	OriginFile        = "origin.yaml"
+	SpaceFile         = "space.yaml"
 	MetricsFile       = "metrics.jsonl"
 	CheckpointsFolder = "checkpoints"
 	TensorBoardFolder = "tensorboard"

@@ -18,7 +18,8 @@ var embedded embed.FS
 const (
 	spaceKind    = "densenas.space"
 	spaceVersion = 1
-	maxSpaceFile = 1 << 20
+	// MaxFile bounds the file of a space, in bytes.
+	MaxFile = 1 << 20
 )
 
 // Names lists the embedded spaces.
@@ -49,7 +50,7 @@ func Load(nameOrPath string) (*Space, error) {
 	if _, err := os.Stat(nameOrPath); os.IsNotExist(err) {
 		return nil, exit.BadInput("unknown space %q: allowed are %s, or the path of a YAML file", nameOrPath, strings.Join(Names(), ", "))
 	}
-	data, err := files.ReadBounded(nameOrPath, maxSpaceFile)
+	data, err := files.ReadBounded(nameOrPath, MaxFile)
 	if err != nil {
 		return nil, err
 	}
