@@ -25,23 +25,32 @@ type Verification struct {
 	// NoiseShare is how uncertain the networks' own medians are: the mean absolute difference between the medians of the
 	// even and of the odd rounds, relative, halved, as the median of all rounds is better than those of half of them.
 	NoiseShare float64 `json:"noise_share"`
+	// CallsBefore is how often each network was called before its laps in a turn, which decides what of its weights is in the caches: 1 to
+	// MaxCallsBefore, 0 where it is not known.
+	CallsBefore int `json:"calls_before,omitempty"`
 	// Sentinel tells how fast the device was then: what the fit predicts is meant for that. Nil where there was none.
 	Sentinel *NetworkSentinel `json:"sentinel,omitempty"`
 }
 
 // NetworkSentinel is a network that was measured beside all others.
 type NetworkSentinel struct {
-	Network     *space.Architecture `json:"network"`
-	MedianMS    float64             `json:"median_ms"`    // over all rounds that count
-	CallsBefore int                 `json:"calls_before"` // it was timed, which decide what of its weights is in the caches
+	Network  *space.Architecture `json:"network"`
+	MedianMS float64             `json:"median_ms"` // over all rounds that count
 }
 
-// maxCallsBefore bounds the calls before a sentinel is timed.
-const maxCallsBefore = 10_000
+// MaxCallsBefore bounds the calls before a network is timed.
+const MaxCallsBefore = 100
 
-func (s *NetworkSentinel) check() error {
+// maxSentinel bounds the sentinel's parameters: who times it has them in memory.
+const maxSentinel = 1 << 26
+
+func (v *Verification) checkSentinel() error {
+	s := v.Sentinel
 	if s == nil {
 		return nil
+	}
+	if v.CallsBefore == 0 {
+		return errors.New("calls_before is missing")
 	}
 	if s.Network == nil {
 		return errors.New("network is missing")
@@ -49,11 +58,15 @@ func (s *NetworkSentinel) check() error {
 	if err := s.Network.Check(); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	if !(s.MedianMS > 0 && s.MedianMS <= maxMS) {
-		return fmt.Errorf("median_ms is %g, allowed is above 0 to %g", s.MedianMS, maxMS)
+	if s.Network.Resolution != v.Resolution || s.Network.Space != v.Space {
+		return fmt.Errorf("network is of space %.60q at resolution %d, the verification of %.60q at %d", s.Network.Space, s.Network.Resolution, v.Space, v.Resolution)
 	}
-	if s.CallsBefore < 1 || s.CallsBefore > maxCallsBefore {
-		return fmt.Errorf("calls_before is %d, allowed is 1 to %d", s.CallsBefore, maxCallsBefore)
+	if n := s.Network.Parameters(); n > maxSentinel {
+		return fmt.Errorf("network has %d parameters, allowed are at most %d", n, maxSentinel)
+	}
+	const minMS = 1e-7 // a tenth of a nanosecond
+	if !(s.MedianMS >= minMS && s.MedianMS <= maxMS) {
+		return fmt.Errorf("median_ms is %g, allowed is %g to %g", s.MedianMS, minMS, maxMS)
 	}
 	return nil
 }
@@ -121,7 +134,10 @@ func (v *Verification) check() error {
 	if err := v.Sum.check(); err != nil {
 		return fmt.Errorf("plain_sum: %w", err)
 	}
-	if err := v.Sentinel.check(); err != nil {
+	if v.CallsBefore < 0 || v.CallsBefore > MaxCallsBefore {
+		return fmt.Errorf("calls_before is %d, allowed is 1 to %d, or 0 where it is not known", v.CallsBefore, MaxCallsBefore)
+	}
+	if err := v.checkSentinel(); err != nil {
 		return fmt.Errorf("sentinel: %w", err)
 	}
 	return nil

@@ -80,18 +80,13 @@ type Series struct {
 	// Noisy: the time was used up before the interval was narrow enough. Throttled: the sentinel was far off in more than a
 	// quarter of the rounds that count.
 	Noisy, Throttled bool
-
-	reference float64 // of the sentinel, ms
 }
 
-// Summary describes the rounds that count, corrected to the sentinel's reference.
-func (s Series) Summary() Summary { return summarize(s.Rounds, s.reference) }
+// At describes the rounds that count as they would be did the sentinel take so long, in ms; 0: as they were observed.
+func (s Series) At(sentinelMS float64) Summary { return summarize(s.Rounds, sentinelMS) }
 
-// Observed describes the rounds that count as they were.
-func (s Series) Observed() Summary { return summarize(s.Rounds, 0) }
-
-// SentinelMS is the sentinel's reference: its median over the rounds that count, in ms; 0 without a sentinel.
-func (s Series) SentinelMS() float64 { return s.reference }
+// SentinelMS is the median of the sentinel's times around the laps of the rounds that count, in ms; 0 without a sentinel.
+func (s Series) SentinelMS() float64 { return middle(s.Rounds) }
 
 // Measure warms executables up and measures them in rounds until each meets the policy's stopping rule. It closes none. After
 // each turn it calls observe, if that is not nil, with the number of the round, the index of the executable and the median of
@@ -127,7 +122,6 @@ func (b *Bench) series(s *subject) Series {
 	series := Series{Rounds: s.rounds, Medians: corrected(s.rounds, 0), Noisy: s.noisy, Throttled: s.throttled}
 	if b.watch != nil {
 		reference := b.watch.reference()
-		series.reference = reference
 		for i := range s.rounds {
 			if !s.rounds[i].Discarded {
 				series.Ratios = append(series.Ratios, s.rounds[i].SentinelMS/reference)

@@ -368,20 +368,51 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, empty := of.Observed(), ofEmpty.Observed(); of.Noisy || of.SentinelMS() != 0 || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
+	if s, empty := of.At(0), ofEmpty.At(0); of.Noisy || of.SentinelMS() != 0 || math.Abs(s.MedianMS-3) > 0.06 || math.Abs(empty.MedianMS-0.005) > 0.0002 {
 		t.Errorf("%+v, call %+v, noisy %v, sentinel %g ms", s, empty, of.Noisy, of.SentinelMS())
 	}
 }
 
-// A sentinel tells how slow the device is, and what is observed stays as it is.
-func TestSampleBesideASentinel(t *testing.T) {
-	slower := 1.25
-	call := func(took time.Duration) Call { return deviceCall{took, &slower} }
-	of, _, err := Sample(t.Context(), call(3*time.Millisecond), call(5*time.Microsecond), call(2*time.Millisecond), soon())
-	if err != nil {
-		t.Fatal(err)
+// flaggingCall makes the device slower by a factor from one of its calls on.
+type flaggingCall struct {
+	deviceCall
+	calls, at int
+	to        float64
+}
+
+func (c *flaggingCall) Run() (time.Duration, error) {
+	if c.calls++; c.calls == c.at {
+		*c.slower = c.to
 	}
-	if observed, steady := of.Observed().MedianMS, of.Summary().MedianMS; observed != 3.75 || steady != 3.75 || of.SentinelMS() != 2.5 {
-		t.Errorf("observed %g ms, corrected %g ms, sentinel %g ms", observed, steady, of.SentinelMS())
+	return c.deviceCall.Run()
+}
+
+// A sentinel tells how slow the device is, round by round, and what is observed stays as it is.
+func TestSampleBesideASentinel(t *testing.T) {
+	p := soon()
+	p.MinRounds, p.MaxRounds = 10, 10
+	sample := func(at int) (of Series, calls int) {
+		slower := 1.0
+		network := &flaggingCall{deviceCall: deviceCall{3 * time.Millisecond, &slower}, at: at, to: 1.08} // less than a sentinel may be off
+		call := func(took time.Duration) Call { return deviceCall{took, &slower} }
+		of, _, err := Sample(t.Context(), network, call(5*time.Microsecond), call(2*time.Millisecond), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return of, network.calls
+	}
+	_, calls := sample(0)
+	of, _ := sample(calls - 12) // in the middle of the rounds
+	if of.At(0).MinMS > 3.01 || of.At(0).P90MS < 3.23 {
+		t.Errorf("observed %+v, which does not change", of.At(0))
+	}
+	if s := of.At(2); math.Abs(s.MedianMS-3) > 1e-6 || math.Abs(s.LowMS-3) > 0.15 || math.Abs(s.HighMS-3) > 0.15 {
+		t.Errorf("at the speed with which the sentinel takes 2 ms: %+v", s)
+	}
+	if s := of.At(4); math.Abs(s.MedianMS-6) > 1e-6 {
+		t.Errorf("at half of that speed: %+v", s)
+	}
+	if ms := of.SentinelMS(); ms < 2 || ms > 2.16+1e-9 {
+		t.Errorf("the sentinel takes %g ms", ms)
 	}
 }

@@ -65,9 +65,17 @@ func (o *measureOptions) Validate() error {
 }
 
 func (o *measureOptions) policy() profiler.Policy {
+	p := networkPolicy(o.precision, o.limit)
+	p.MinRounds = o.repetitions
+	return p
+}
+
+// networkPolicy is how whole networks are sampled, of which measure and verify hold times against each other.
+func networkPolicy(precision float64, limit time.Duration) profiler.Policy {
 	p := profiler.DefaultPolicy()
-	p.Precision, p.Limit, p.MinRounds = o.precision, o.limit, o.repetitions
-	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // a network's own rounds are many enough
+	p.RoundTime *= 4 // they take longer than operations: more of their laps fit into a round this way
+	p.Precision, p.Limit = precision, limit
+	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // their rounds take long enough to meet more than one spell of a neighbour
 	return p
 }
 
@@ -80,8 +88,9 @@ func measureCommand() *cobra.Command {
 ARCHITECTURE is an architecture file or net_config text. With --lut the prediction of a table is shown beside it, and
 operations are written as the table's entries were.
 
-A device is not always as fast. So the network that was the sentinel when the table was verified is timed beside this one, and
-says how long this one would take were the device as fast as then: that is what the prediction is held against.`,
+A device is not always as fast. So the network that was the sentinel when the table was verified is timed in turns with this one,
+and says how long this one would take were the device as fast as then: that is what the prediction is to be held against. Tables
+that were verified on this device, with this runtime and at this resolution, have it.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
   profiler measure net_config.txt --resolution 96 --backend xla --threads 1
@@ -122,26 +131,42 @@ type measureReport struct {
 
 type predictionOfTable struct {
 	space.Prediction
-	// Ratio is the measured over the predicted latency; at the verification's speed where that is known.
+	// Ratio is the measured over the predicted latency.
 	Ratio          float64         `json:"measured_over_predicted"`
 	AtVerification *atVerification `json:"at_verification_speed,omitempty"`
 }
 
-// atVerification is what a network would take were the device as fast as when the table was verified, as the sentinel of that says.
+// atVerification is what a network would take were the device as fast as when the table was verified: the sentinel of the verification
+// says how fast it is now.
 type atVerification struct {
 	SentinelMS     float64 `json:"sentinel_ms"`      // now
 	SentinelThenMS float64 `json:"sentinel_then_ms"` // at the verification
 	MedianMS       float64 `json:"median_ms"`
 	LowMS          float64 `json:"low_ms"`
 	HighMS         float64 `json:"high_ms"`
+	Ratio          float64 `json:"over_predicted"`
 }
 
-func newAtVerification(s profiler.Series, thenMS float64) *atVerification {
-	by := thenMS / s.SentinelMS()
-	steady := s.Summary()
-	a := &atVerification{SentinelMS: s.SentinelMS(), SentinelThenMS: thenMS, MedianMS: by * steady.MedianMS}
-	a.LowMS, a.HighMS = lut.Corrected(steady.MedianMS, steady.LowMS, steady.HighMS, by)
+func newAtVerification(s profiler.Series, thenMS, predictedMS float64) *atVerification {
+	nowMS := s.SentinelMS()
+	steady := s.At(nowMS)
+	a := &atVerification{SentinelMS: nowMS, SentinelThenMS: thenMS, MedianMS: s.At(thenMS).MedianMS}
+	a.LowMS, a.HighMS = lut.Corrected(steady.MedianMS, steady.LowMS, steady.HighMS, thenMS/nowMS)
+	a.Ratio = a.MedianMS / predictedMS
 	return a
+}
+
+// farCorrection is the factor beyond which a correction by the sentinel is not to be trusted: networks do not all become slower by the same.
+const farCorrection = 1.5
+
+// notes say how fast the device is.
+func (a *atVerification) notes() []string {
+	ratio := a.SentinelMS / a.SentinelThenMS
+	list := []string{fmt.Sprintf("the verification's sentinel takes %.4g ms, %.3f of the %.4g ms that it took then", a.SentinelMS, ratio, a.SentinelThenMS)}
+	if ratio > farCorrection || ratio < 1/farCorrection {
+		list = append(list, "that is far from 1: what is computed by it is not to be trusted; measure and verify a table at the device's speed now")
+	}
+	return list
 }
 
 func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
@@ -169,36 +194,34 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 		return err
 	}
 	defer b.finalize()
-	var sentinel *lut.NetworkSentinel // to be timed; nil: what it took at the verification says nothing here
+	var verification *lut.Verification // whose sentinel is timed; nil: what it took then says nothing here
 	if table != nil {
 		alike, err := o.checkTable(stderr, table, b)
 		if err != nil {
 			return err
 		}
-		if alike && predicted.Verified {
-			sentinel = table.Verification.Sentinel
+		if alike && predicted.Verified && table.Verification.Sentinel != nil {
+			verification = table.Verification
 		}
 	}
-	series, call, err := o.measure(ctx, b, a, table, sentinel)
+	series, call, err := o.measure(ctx, b, a, table, verification)
 	if ctx.Err() != nil {
 		return exit.Interrupted{}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	s := series.Observed()
+	s := series.At(0)
 	report := measureReport{
 		Architecture: cmp.Or(a.Name, filepath.Base(path)), Resolution: a.Resolution, Batch: o.batch, Device: b.device.Model, Runtime: b.runtime, Threads: b.threads,
 		MedianMS: s.MedianMS, LowMS: s.LowMS, HighMS: s.HighMS, MADMS: s.MADMS, P10MS: s.P10MS, P90MS: s.P90MS, MinMS: s.MinMS,
-		Count: s.Count, Rounds: s.Rounds, Noisy: series.Noisy, CallMS: call.Observed().MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
+		Count: s.Count, Rounds: s.Rounds, Noisy: series.Noisy, CallMS: call.At(0).MedianMS, MultiplyAdds: a.MultiplyAdds(), Predicted: predicted,
 	}
 	if predicted != nil {
-		median := report.MedianMS
-		if sentinel != nil {
-			predicted.AtVerification = newAtVerification(series, sentinel.MedianMS)
-			median = predicted.AtVerification.MedianMS
+		predicted.Ratio = report.MedianMS / predicted.LatencyMS
+		if verification != nil {
+			predicted.AtVerification = newAtVerification(series, verification.Sentinel.MedianMS, predicted.LatencyMS)
 		}
-		predicted.Ratio = median / predicted.LatencyMS
 	}
 	return tables.Write(stdout, o.format, []tables.Table{report.table()}, report)
 }
@@ -228,9 +251,9 @@ func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) (a
 	return true, nil
 }
 
-// measure compiles and times a network, an empty call, and beside them a sentinel, unless that is nil. Operations are written as the
+// measure compiles and times a network, an empty call, and beside them the sentinel of a verification, unless that is nil. Operations are written as the
 // table's entries say, others in the way that is faster alone.
-func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, sentinel *lut.NetworkSentinel) (of, call profiler.Series, err error) {
+func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, verification *lut.Verification) (series, call profiler.Series, err error) {
 	fail := func(err error) (profiler.Series, profiler.Series, error) {
 		return profiler.Series{}, profiler.Series{}, err
 	}
@@ -250,10 +273,13 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	defer empty.Close()
 	policy := o.policy()
 	var watched profiler.Call
-	if sentinel != nil {
-		policy.Refresh = sentinel.CallsBefore
-		if watched, err = runner.Network(ctx, sentinel.Network); err != nil {
-			return fail(fmt.Errorf("%s: the network that was the sentinel: %w", table.Path(), err))
+	if verification != nil {
+		policy.Refresh = verification.CallsBefore
+		if err := table.Require(verification.Sentinel.Network.Ops(), "--space "+command.Line(verification.Space)); err != nil {
+			return fail(err)
+		}
+		if watched, err = runner.Network(ctx, verification.Sentinel.Network); err != nil {
+			return fail(fmt.Errorf("the sentinel of the verification of %s: %w", table.Path(), err))
 		}
 		defer watched.Close()
 	}
@@ -290,18 +316,18 @@ func (r measureReport) table() tables.Table {
 		RightAlign: []bool{false, true, true, true},
 	}
 	if p := r.Predicted; p != nil {
-		which := "measured"
+		ratios := fmt.Sprintf("measured / predicted = %.3f", p.Ratio)
 		if a := p.AtVerification; a != nil {
-			which = "measured at the verification's speed"
-			t.Rows = append(t.Rows, []string{which, ms(a.MedianMS), ms(a.LowMS), ms(a.HighMS)})
-			t.Notes = append(t.Notes, fmt.Sprintf("the verification's sentinel takes %s ms, %.3f of the %s ms that it took then", ms(a.SentinelMS), a.SentinelMS/a.SentinelThenMS, ms(a.SentinelThenMS)))
+			t.Rows = append(t.Rows, []string{"measured at the verification's speed", ms(a.MedianMS), ms(a.LowMS), ms(a.HighMS)})
+			t.Notes = append(t.Notes, a.notes()...)
+			ratios += fmt.Sprintf(", at the verification's speed %.3f", a.Ratio)
 		}
 		t.Rows = append(t.Rows, []string{"predicted", ms(p.LatencyMS), ms(p.LowMS), ms(p.HighMS)})
 		holds := "the prediction is unverified: its interval holds the noise of the table's entries alone"
 		if p.Verified {
 			holds = "the prediction's interval holds the noise of the table's entries and the error of its fit"
 		}
-		t.Notes = append(t.Notes, fmt.Sprintf("%s / predicted = %.3f; %s", which, p.Ratio, holds))
+		t.Notes = append(t.Notes, ratios+"; "+holds)
 	}
 	if r.Noisy {
 		t.Notes = append(t.Notes, "noisy: the interval is wider than asked for; close other programs, or give more time by --limit")

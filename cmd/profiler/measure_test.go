@@ -85,13 +85,17 @@ func TestMeasureAtTheSpeedOfTheVerification(t *testing.T) {
 			t.Fatalf("%s: predicted %+v", path, p)
 		}
 		a := p.AtVerification
-		if a.SentinelMS <= 0 || a.SentinelThenMS != thenMS || p.Ratio != a.MedianMS/p.LatencyMS || !(a.LowMS <= a.MedianMS && a.MedianMS <= a.HighMS) {
+		if a.SentinelMS <= 0 || a.SentinelThenMS != thenMS || p.Ratio != report.MedianMS/p.LatencyMS || a.Ratio != a.MedianMS/p.LatencyMS || !(a.LowMS <= a.MedianMS && a.MedianMS <= a.HighMS) {
 			t.Errorf("%s: %+v", path, a)
 		}
 		// The network is the sentinel itself, so it took about as long as that, whatever the device does now.
 		if a.MedianMS < thenMS/3 || a.MedianMS > 3*thenMS {
 			t.Errorf("%s: %g ms at the speed of the verification, at which the sentinel took %g ms", path, a.MedianMS, thenMS)
 		}
+	}
+	quick[len(quick)-1] = "table"
+	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", slow}, quick...)...); !strings.Contains(text, "not to be trusted") {
+		t.Errorf("report:\n%s", text)
 	}
 	quick[len(quick)-1] = "csv"
 	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", table}, quick...)...); !strings.Contains(text, "\nmeasured at the verification's speed,") {

@@ -48,7 +48,7 @@ func (o *verifyOptions) AddFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&o.seed, "seed", 1, "decides which networks are drawn, and how they are halved")
 	f.Float64Var(&o.precision, "precision", p.Precision, "measure until the 95 % interval of a network's median is as narrow as ± this share of it")
 	f.DurationVar(&o.limit, "limit", networkLimit, "time to measure a network for, at most")
-	f.IntVar(&o.callsBefore, "calls-before", 1, "call a network so often before it is timed in its turn: 8 for networks whose weights fit into the caches, as profiler measure finds them")
+	f.IntVar(&o.callsBefore, "calls-before", 1, "call a network so often before it is timed in its turn: 8 for networks whose weights fit into the caches")
 	f.Var(&o.format, "format", tables.FormatUsage)
 }
 
@@ -59,8 +59,8 @@ func (o *verifyOptions) Validate() error {
 	if o.seed > math.MaxInt64 { // the table has no place for more
 		return exit.BadInput("--seed is %d, allowed is 0 to %d", o.seed, int64(math.MaxInt64))
 	}
-	if o.callsBefore < 1 || o.callsBefore > 100 {
-		return exit.BadInput("--calls-before is %d, allowed is 1 to 100", o.callsBefore)
+	if o.callsBefore < 1 || o.callsBefore > lut.MaxCallsBefore {
+		return exit.BadInput("--calls-before is %d, allowed is 1 to %d", o.callsBefore, lut.MaxCallsBefore)
 	}
 	if err := checkResolution(o.resolution); err != nil {
 		return err
@@ -69,12 +69,8 @@ func (o *verifyOptions) Validate() error {
 }
 
 func (o *verifyOptions) policy() profiler.Policy {
-	p := profiler.DefaultPolicy()
-	// Networks take longer than operations: more of their laps fit into a round this way.
-	p.RoundTime *= 4
-	p.Refresh = o.callsBefore
-	p.Precision, p.Limit, p.Seed = o.precision, o.limit, o.seed
-	p.WarmUp, p.Span = min(p.WarmUp, p.Limit), 0 // the sentinel is known from all groups of networks
+	p := networkPolicy(o.precision, o.limit)
+	p.Refresh, p.Seed = o.callsBefore, o.seed
 	return p
 }
 
@@ -145,7 +141,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if table.Verification, err = profiler.Verify(table, s, wholes, o.seed); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	table.Verification.Sentinel = sentinel
+	table.Verification.CallsBefore, table.Verification.Sentinel = o.callsBefore, sentinel
 	if now, err := lut.Read(path); err != nil || now.Identity() != before {
 		return fmt.Errorf("%s: changed while it was verified, so that nothing was stored; verify it again with: %s", path, commandLine)
 	}
@@ -267,12 +263,12 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 	}
 	compile := func(a *space.Architecture) (profiler.Call, error) { return runner.Network(ctx, a) }
 	var sentinel profiler.Call
-	var of *lut.NetworkSentinel
+	var stored *lut.NetworkSentinel
 	if t.Sentinel != nil {
 		// A network and not the table's operation: what disturbs slows a short operation and a long network by different factors,
 		// and the level of both is left to the fit.
-		of = &lut.NetworkSentinel{Network: profiler.SentinelNetwork(networks), CallsBefore: o.callsBefore}
-		if sentinel, err = compile(of.Network); err != nil {
+		stored = &lut.NetworkSentinel{Network: profiler.SentinelNetwork(networks)}
+		if sentinel, err = compile(stored.Network); err != nil {
 			return nil, nil, fmt.Errorf("the network that is the sentinel: %w", err)
 		}
 		defer sentinel.Close()
@@ -284,10 +280,10 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 		return file.Write(path)
 	}}
 	wholes, reference, err := profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
-	if of != nil {
-		of.MedianMS = reference
+	if stored != nil {
+		stored.MedianMS = reference
 	}
-	return wholes, of, err
+	return wholes, stored, err
 }
 
 type verifyReport struct {

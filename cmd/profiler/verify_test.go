@@ -61,7 +61,7 @@ func TestVerifyStoresTheFitInTheTable(t *testing.T) {
 	if v == nil || v.Space != "small" || v.Resolution != 8 || v.Fit.Networks != 10 || v.HeldOut != report.HeldOut || v.HeldOut.Networks != 10 {
 		t.Fatalf("verification %+v", v)
 	}
-	if sentinel := v.Sentinel; sentinel == nil || sentinel.MedianMS <= 0 || sentinel.CallsBefore != 1 || sentinel.Network.Space != "small" {
+	if sentinel := v.Sentinel; sentinel == nil || sentinel.MedianMS <= 0 || v.CallsBefore != 1 || sentinel.Network.Space != "small" {
 		t.Errorf("sentinel %+v", sentinel)
 	}
 	fitted := 0

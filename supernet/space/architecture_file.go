@@ -55,16 +55,23 @@ func (a *Architecture) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads, strictly, the form of *.arch.json files where another file holds it.
 func (a *Architecture) UnmarshalJSON(data []byte) error {
+	read, err := decodeArchitecture("the architecture in it", data)
+	if err == nil {
+		*a = *read
+	}
+	return err
+}
+
+func decodeArchitecture(name string, data []byte) (*Architecture, error) {
 	var f architectureFile
-	if err := files.DecodeJSONKind("architecture", data, architectureKind, architectureVersion, &f); err != nil {
-		return err
+	if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
+		return nil, err
 	}
-	read, err := f.architecture()
+	a, err := f.architecture()
 	if err != nil {
-		return fmt.Errorf("architecture: %w", err)
+		return nil, exit.BadInput("%s: %w", name, err)
 	}
-	*a = *read
-	return nil
+	return a, nil
 }
 
 // ReadArchitecture reads a *.arch.json file or net_config text, told apart by the content. See ParseNetConfig for what the text
@@ -79,25 +86,18 @@ func ReadArchitecture(path string) (*Architecture, error) {
 
 // ParseArchitecture is [ReadArchitecture] of a file's content; name is what errors call it.
 func ParseArchitecture(name string, data []byte) (*Architecture, error) {
-	var a *Architecture
-	var err error
 	text := bytes.TrimSpace(data)
 	switch {
 	case bytes.HasPrefix(text, []byte("[")):
-		a, err = ParseNetConfig(string(data))
+		a, err := ParseNetConfig(string(data))
+		if err != nil {
+			return nil, exit.BadInput("%s: %w", name, err)
+		}
+		return a, nil
 	case !bytes.HasPrefix(text, []byte("{")) && !files.HasByteOrderMark(data):
 		return nil, exit.BadInput("%s: is neither JSON of an architecture, which begins with {, nor net_config text, which begins with [; name an architecture file", name)
-	default:
-		var f architectureFile
-		if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
-			return nil, err
-		}
-		a, err = f.architecture()
 	}
-	if err != nil {
-		return nil, exit.BadInput("%s: %w", name, err)
-	}
-	return a, nil
+	return decodeArchitecture(name, data)
 }
 
 func (f *architectureFile) architecture() (*Architecture, error) {
