@@ -14,6 +14,7 @@ import (
 
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/search"
 	"densenas/search/rundir"
 )
@@ -58,6 +59,10 @@ func restore(ctx context.Context, folder string, stderr io.Writer) (opened *sess
 	}
 	lock, err := rundir.Acquire(folder)
 	if err != nil {
+		return nil, err
+	}
+	if err := files.RemoveAbandoned(path); err != nil {
+		lock.Release()
 		return nil, err
 	}
 	s, err := open(ctx, config, stderr)

@@ -17,6 +17,7 @@ import (
 	"densenas/internal/binomial"
 	"densenas/internal/command"
 	"densenas/internal/exit"
+	"densenas/internal/files"
 	"densenas/internal/progress"
 	"densenas/internal/tables"
 	"densenas/search"
@@ -192,6 +193,9 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 			return err
 		}
 		defer lock.Release()
+		if err := files.RemoveAbandoned(path); err != nil {
+			return err
+		}
 	}
 	data, err := openImages(ctx, o.Data, dataset.Options{
 		Resolution: a.Resolution, Channels: a.Channels, Seed: o.Seed, Limit: o.Limit,

@@ -105,3 +105,43 @@ func TestLineColumn(t *testing.T) {
 		}
 	}
 }
+
+// What a killed writer left is removed, and nothing that another one or a person wrote.
+func TestRemoveAbandoned(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "latest.bin")
+	abandoned, err := createTemporary(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := abandoned.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := createTemporary(filepath.Join(folder, "other.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := []string{path, filepath.Join(folder, ".latest.bin.mine.tmp"), other.Name()}
+	for _, name := range kept[:2] {
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := RemoveAbandoned(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(abandoned.Name()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", abandoned.Name(), err)
+	}
+	for _, name := range kept {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := RemoveAbandoned(filepath.Join(folder, "nowhere", "latest.bin")); err == nil {
+		t.Error("a folder that is not there is no error")
+	}
+}

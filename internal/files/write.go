@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteAtomic writes a file whole or not at all: write fills a temporary file in the same folder, which is synced and
@@ -68,6 +69,24 @@ func CheckWritable(path string) error {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// RemoveAbandoned removes what a process that was killed while it wrote the file at path has left beside it. Nobody may be writing it.
+func RemoveAbandoned(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		middle, begins := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
+		middle, ends := strings.CutSuffix(middle, ".tmp")
+		if begins && ends && len(middle) == len(rand.Text()) && e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // createTemporary creates the file that is to become the one at path.
