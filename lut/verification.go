@@ -41,8 +41,8 @@ type NetworkSentinel struct {
 // MaxCallsBefore bounds the calls before a network is timed.
 const MaxCallsBefore = 100
 
-// maxSentinel bounds the sentinel's parameters: who times it has them in memory.
-const maxSentinel = 1 << 26
+// MaxSentinelParameters bounds a sentinel: who times it has its parameters in memory.
+const MaxSentinelParameters = 1 << 26
 
 func (v *Verification) checkSentinel() error {
 	s := v.Sentinel
@@ -50,7 +50,7 @@ func (v *Verification) checkSentinel() error {
 		return nil
 	}
 	if v.CallsBefore == 0 {
-		return errors.New("calls_before is missing")
+		return errors.New("calls_before of the verification is missing")
 	}
 	if s.Network == nil {
 		return errors.New("network is missing")
@@ -61,8 +61,8 @@ func (v *Verification) checkSentinel() error {
 	if s.Network.Resolution != v.Resolution || s.Network.Space != v.Space {
 		return fmt.Errorf("network is of space %.60q at resolution %d, the verification of %.60q at %d", s.Network.Space, s.Network.Resolution, v.Space, v.Resolution)
 	}
-	if n := s.Network.Parameters(); n > maxSentinel {
-		return fmt.Errorf("network has %d parameters, allowed are at most %d", n, maxSentinel)
+	if n := s.Network.Parameters(); n > MaxSentinelParameters {
+		return fmt.Errorf("network has %d parameters, allowed are at most %d", n, MaxSentinelParameters)
 	}
 	const minMS = 1e-7 // a tenth of a nanosecond
 	if !(s.MedianMS >= minMS && s.MedianMS <= maxMS) {

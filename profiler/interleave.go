@@ -82,8 +82,15 @@ type Series struct {
 	Noisy, Throttled bool
 }
 
-// At describes the rounds that count as they would be did the sentinel take so long, in ms; 0: as they were observed.
-func (s Series) At(sentinelMS float64) Summary { return summarize(s.Rounds, sentinelMS) }
+// At describes the rounds that count as they would be did the sentinel take so long, in ms, with an interval that is wider by what that
+// is uncertain; 0: as they were observed.
+func (s Series) At(sentinelMS float64) Summary {
+	now := s.SentinelMS()
+	if sentinelMS == 0 || now == 0 {
+		return summarize(s.Rounds, 0)
+	}
+	return summarize(s.Rounds, now).scaled(sentinelMS / now)
+}
 
 // SentinelMS is the median of the sentinel's times around the laps of the rounds that count, in ms; 0 without a sentinel.
 func (s Series) SentinelMS() float64 { return middle(s.Rounds) }

@@ -47,7 +47,7 @@ for run in "$folder"/sweep/*/; do
 		$1 == "measured" { measured = $2 }
 		$1 ~ /^measured at / { then = $2 }
 		$1 == "predicted" { predicted = $2; low = $3; high = $4 }
-		END { if (then == "") { print name ": the table has no speed of its verification; remove verified in the folder, and start again" >"/dev/stderr"; exit 1 }
+		END { if (then == "") { print name ": the table does not say the speed of its verification here; read what bin/profiler measure warns of, or begin in another FOLDER" >"/dev/stderr"; exit 1 }
 			printf "%s,%s,%.4f,%.4f,%.4f,%s,%s,%s,%s\n", name, target, expected / target, plain / target, predicted / target, measured, then, low, high }
 	' "$run/measured.csv" >>"$results"
 done

@@ -106,19 +106,18 @@ type Progress struct {
 // NonFiniteError says that a step came to numbers that are none, and at which step. The state is that of the step before, but for
 // the engine's weights, which are lost.
 type NonFiniteError struct {
-	What              string // the loss, the gradient of the architecture parameters, or a weight
+	What              string // the loss, the gradient of the architecture parameters, or a tensor
 	Value             float64
 	Epoch, Pass, Step int  // as of [State]
-	Before            bool // it was found before that step, behind another one
+	Before            bool // it is a tensor, which was found before that step; Value says nothing then
 }
 
 func (e *NonFiniteError) Error() string {
 	pass := [...]string{"architecture", "weight"}[e.Pass]
-	at := "at"
 	if e.Before {
-		at = "before"
+		return fmt.Sprintf("%s is no number before epoch %d, %s step %d", e.What, e.Epoch, pass, e.Step)
 	}
-	return fmt.Sprintf("%s is %g %s epoch %d, %s step %d", e.What, e.Value, at, e.Epoch, pass, e.Step)
+	return fmt.Sprintf("%s is %g at epoch %d, %s step %d", e.What, e.Value, e.Epoch, pass, e.Step)
 }
 
 // WhereNonFinite says, of a super network or a trainer, in which operation numbers that are none came up in the last step.
@@ -371,9 +370,9 @@ func (s *Search) nonFinite(what string, value float64) error {
 	return &NonFiniteError{What: what, Value: value, Epoch: s.state.Epoch, Pass: s.state.Pass, Step: s.state.Step}
 }
 
-// NonFinite is the error of a search in whose weights the last step left numbers that are none, in the tensor of this name.
+// NonFinite is the error of a search whose last step left numbers that are none, in the engine's tensor of this name.
 func (s *Search) NonFinite(tensor string) error {
-	return &NonFiniteError{What: tensor, Value: math.NaN(), Epoch: s.state.Epoch, Pass: s.state.Pass, Step: s.state.Step, Before: true}
+	return &NonFiniteError{What: tensor, Epoch: s.state.Epoch, Pass: s.state.Pass, Step: s.state.Step, Before: true}
 }
 
 // sumOf adds up all elements: it is finite only if they are.

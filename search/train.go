@@ -241,7 +241,8 @@ func (t *training) step(batch supernet.Batch) error {
 // diverged is the error of numbers that are none: what is so, "at" the step at hand or "before" it. It is not saved: the last checkpoint stays.
 func (t *training) diverged(what string) error {
 	saved := ""
-	if path := t.options.Checkpoint; path != "" && t.state.Epoch > 0 {
+	path := t.options.Checkpoint
+	if _, err := os.Stat(path); err == nil {
 		saved = fmt.Sprintf(", and name another -o, or remove %s, which is of that rate", path)
 	}
 	return fmt.Errorf("%s epoch %d, step %d; %s; lower --rate, which is %g%s", what, t.state.Epoch, t.state.Step, WhereNonFinite(t.trainer), t.options.Rate, saved)

@@ -144,16 +144,12 @@ type atVerification struct {
 	MedianMS       float64 `json:"median_ms"`
 	LowMS          float64 `json:"low_ms"`
 	HighMS         float64 `json:"high_ms"`
-	Ratio          float64 `json:"over_predicted"`
+	Ratio          float64 `json:"measured_over_predicted"`
 }
 
 func newAtVerification(s profiler.Series, thenMS, predictedMS float64) *atVerification {
-	nowMS := s.SentinelMS()
-	steady := s.At(nowMS)
-	a := &atVerification{SentinelMS: nowMS, SentinelThenMS: thenMS, MedianMS: s.At(thenMS).MedianMS}
-	a.LowMS, a.HighMS = lut.Corrected(steady.MedianMS, steady.LowMS, steady.HighMS, thenMS/nowMS)
-	a.Ratio = a.MedianMS / predictedMS
-	return a
+	then := s.At(thenMS)
+	return &atVerification{SentinelMS: s.SentinelMS(), SentinelThenMS: thenMS, MedianMS: then.MedianMS, LowMS: then.LowMS, HighMS: then.HighMS, Ratio: then.MedianMS / predictedMS}
 }
 
 // farCorrection is the factor beyond which a correction by the sentinel is not to be trusted: networks do not all become slower by the same.
@@ -275,7 +271,7 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	var watched profiler.Call
 	if verification != nil {
 		policy.Refresh = verification.CallsBefore
-		if err := table.Require(verification.Sentinel.Network.Ops(), "--space "+command.Line(verification.Space)); err != nil {
+		if err := table.Require(verification.Sentinel.Network.Ops(), "--space SPACE"); err != nil {
 			return fail(err)
 		}
 		if watched, err = runner.Network(ctx, verification.Sentinel.Network); err != nil {

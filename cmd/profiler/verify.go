@@ -280,9 +280,10 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 		return file.Write(path)
 	}}
 	wholes, reference, err := profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
-	if stored != nil {
-		stored.MedianMS = reference
+	if stored == nil || stored.Network.Parameters() > lut.MaxSentinelParameters {
+		return wholes, nil, err
 	}
+	stored.MedianMS = reference
 	return wholes, stored, err
 }
 

@@ -35,6 +35,10 @@ Space, table, data and runtime must be those of the run; otherwise it is refused
 }
 
 func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error {
+	origin, err := rundir.ReadOrigin(folder)
+	if err != nil {
+		return err
+	}
 	s, err := restore(ctx, folder, stderr)
 	if errors.Is(err, context.Canceled) {
 		return interrupted(folder)
@@ -43,6 +47,9 @@ func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer s.close()
+	if found := origin.Differences(rundir.NewOrigin("", command.Version(), "")); len(found) > 0 {
+		fmt.Fprintf(stderr, "warning: other than when the run began: %s; numbers may differ from those of a run that was not stopped\n", strings.Join(found, ", "))
+	}
 	return s.execute(ctx, folder, stdout)
 }
 
@@ -61,10 +68,7 @@ func restore(ctx context.Context, folder string, stderr io.Writer) (opened *sess
 	if err != nil {
 		return nil, err
 	}
-	if err := files.RemoveAbandoned(path); err != nil {
-		lock.Release()
-		return nil, err
-	}
+	files.RemoveAbandoned(path)
 	s, err := open(ctx, config, stderr)
 	if err != nil {
 		lock.Release()
@@ -79,13 +83,6 @@ func restore(ctx context.Context, folder string, stderr io.Writer) (opened *sess
 	c, err := search.ReadCheckpoint(path, s.identity())
 	if err != nil {
 		return nil, err
-	}
-	origin, err := rundir.ReadOrigin(folder)
-	if err != nil {
-		return nil, err
-	}
-	if found := origin.Differences(rundir.NewOrigin(origin.Command, command.Version(), origin.Runtime)); len(found) > 0 {
-		fmt.Fprintf(stderr, "warning: %s: %s; what comes may differ, in last bits, from a run that was not stopped\n", filepath.Join(folder, rundir.OriginFile), strings.Join(found, "; "))
 	}
 	if err := s.search.Resume(c.State); err != nil {
 		return nil, exit.BadInput("%s: %w; start a new run in another folder", path, err)

@@ -378,7 +378,7 @@ func TestResumeElsewhere(t *testing.T) {
 	if err := origin.Write(folder); err != nil {
 		t.Fatal(err)
 	}
-	if _, stderr := succeed(t, "resume", folder); !strings.Contains(stderr, fmt.Sprintf("processors %d instead of %d; what comes may differ", origin.Processors-1, origin.Processors)) {
+	if _, stderr := succeed(t, "resume", folder); !strings.Contains(stderr, fmt.Sprintf("processors %d instead of %d; numbers may differ", origin.Processors-1, origin.Processors)) {
 		t.Errorf("standard error is %q", stderr)
 	}
 }

@@ -220,7 +220,7 @@ func (o *runOptions) config() (*rundir.Config, error) {
 			}
 		}
 		if len(o.TargetLatency) == 0 {
-			return o.fix(c)
+			return o.applyFactor(c)
 		}
 		if n := 1 + len(c.OtherLUTs); len(o.TargetLatency) != n {
 			return exit.BadInput("--target-latency has %d targets for %d tables; give one for each --lut, in their order", len(o.TargetLatency), n)
@@ -229,12 +229,12 @@ func (o *runOptions) config() (*rundir.Config, error) {
 		for i := range c.OtherLUTs {
 			c.OtherLUTs[i].TargetLatencyMS = milliseconds(o.TargetLatency[i+1])
 		}
-		return o.fix(c)
+		return o.applyFactor(c)
 	})
 }
 
-// fix takes --factor for the objectives whose cost is not steered to a target. There has to be one.
-func (o *runOptions) fix(c *rundir.Config) error {
+// applyFactor takes --factor for the objectives whose cost is not steered to a target. There has to be one.
+func (o *runOptions) applyFactor(c *rundir.Config) error {
 	if !o.flags.Changed("factor") {
 		return nil
 	}
@@ -333,14 +333,14 @@ func begin(ctx context.Context, config *rundir.Config, folder, commandLine strin
 	}
 	config.Devices = s.backend.Devices
 	s.lock, err = createFolder(folder, func() error {
+		if err := config.Write(folder); err != nil {
+			return err
+		}
 		origin := rundir.NewOrigin(commandLine, command.Version(), runtimeOf(s.backend))
 		if err := origin.Write(folder); err != nil {
 			return err
 		}
 		if err := keepSpace(folder, config); err != nil {
-			return err
-		}
-		if err := config.Write(folder); err != nil {
 			return err
 		}
 		return s.save(folder)
@@ -358,7 +358,7 @@ func keepSpace(folder string, c *rundir.Config) error {
 		return err
 	}
 	kept := filepath.Join(folder, rundir.SpaceFile)
-	if err := files.WriteEncoded(kept, func() ([]byte, error) { return data, nil }); err != nil {
+	if err := files.WriteBytes(kept, data); err != nil {
 		return err
 	}
 	s, err := space.Load(kept)
@@ -416,6 +416,7 @@ func createFolder(folder string, save func() error) (lock *rundir.Lock, err erro
 func removeUnbegun(folder string) {
 	for _, name := range []string{rundir.OriginFile, rundir.SpaceFile, rundir.ConfigFile, rundir.CheckpointsFolder, rundir.ParametersFile} {
 		os.RemoveAll(filepath.Join(folder, name))
+		files.RemoveAbandoned(filepath.Join(folder, name))
 	}
 }
 

@@ -55,7 +55,7 @@ func TestRunSearchesIntoAFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if origin.Command != command.Line(append([]string{"search"}, f.args(folder)...)...) || !strings.HasPrefix(origin.Runtime, "go ") || origin.Processors != runtime.NumCPU() {
+	if origin.Command != command.Line(append([]string{"search"}, f.args(folder)...)...) || !strings.HasPrefix(origin.Runtime, "go ") || origin.Processors != runtime.GOMAXPROCS(0) {
 		t.Errorf("the origin is %+v", origin)
 	}
 	if read(t, folder, rundir.SpaceFile) != smallSpace {

@@ -298,7 +298,7 @@ func runIn(ctx context.Context, at string, c *rundir.Config, plan, commandLine s
 
 // clearUnbegun removes what a search left that was killed before it had a checkpoint, unless another one is just beginning there.
 func clearUnbegun(folder string) error {
-	if _, err := os.Stat(filepath.Join(folder, rundir.ConfigFile)); err != nil {
+	if _, err := os.Stat(folder); err != nil {
 		return nil
 	}
 	lock, err := rundir.Acquire(folder)

@@ -91,7 +91,7 @@ func TestSweepGoesOnWhereItStopped(t *testing.T) {
 	if err := os.Mkdir(third, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(third, rundir.ConfigFile), "kind: ")
+	write(t, filepath.Join(third, rundir.OriginFile), "kind: ")
 	first, err := os.Stat(filepath.Join(folder, sweepNames[0], rundir.ArchitectureFile))
 	if err != nil {
 		t.Fatal(err)

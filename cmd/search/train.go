@@ -193,9 +193,7 @@ func (o *trainOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 			return err
 		}
 		defer lock.Release()
-		if err := files.RemoveAbandoned(path); err != nil {
-			return err
-		}
+		files.RemoveAbandoned(path)
 	}
 	data, err := openImages(ctx, o.Data, dataset.Options{
 		Resolution: a.Resolution, Channels: a.Channels, Seed: o.Seed, Limit: o.Limit,

@@ -110,7 +110,7 @@ func TestTrainRefuses(t *testing.T) {
 	if exit.Code(err) != exit.CodeFailure {
 		t.Fatalf("code %d, %v", exit.Code(err), err)
 	}
-	for _, word := range []string{" epoch ", "; it came up in ", " at layer", "; lower --rate, which is 1000"} {
+	for _, word := range []string{"/running is no number before epoch ", "; it came up in ", " at layer", "; lower --rate, which is 1000"} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("%q lacks %q", err, word)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"densenas/internal/exit"
 )
@@ -106,42 +107,38 @@ func TestLineColumn(t *testing.T) {
 	}
 }
 
-// What a killed writer left is removed, and nothing that another one or a person wrote.
+// What a killed writer left is removed, and nothing that another one is writing, or a person wrote.
 func TestRemoveAbandoned(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "latest.bin")
-	abandoned, err := createTemporary(path)
-	if err != nil {
-		t.Fatal(err)
+	temporary := func(path string) string {
+		f, err := createTemporary(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return f.Name()
 	}
-	if err := abandoned.Close(); err != nil {
-		t.Fatal(err)
-	}
-	other, err := createTemporary(filepath.Join(folder, "other.bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
-	kept := []string{path, filepath.Join(folder, ".latest.bin.mine.tmp"), other.Name()}
-	for _, name := range kept[:2] {
+	abandoned, current, other, own := temporary(path), temporary(path), temporary(filepath.Join(folder, "other.bin")), filepath.Join(folder, ".latest.bin.mine.tmp")
+	for _, name := range []string{path, own} {
 		if err := os.WriteFile(name, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := RemoveAbandoned(path); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{abandoned, other, own, path} {
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-2*abandonedAfter)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := os.Stat(abandoned.Name()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s is left: %v", abandoned.Name(), err)
+	RemoveAbandoned(path)
+	if _, err := os.Stat(abandoned); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", abandoned, err)
 	}
-	for _, name := range kept {
+	for _, name := range []string{path, own, other, current} {
 		if _, err := os.Stat(name); err != nil {
 			t.Error(err)
 		}
-	}
-	if err := RemoveAbandoned(filepath.Join(folder, "nowhere", "latest.bin")); err == nil {
-		t.Error("a folder that is not there is no error")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // WriteAtomic writes a file whole or not at all: write fills a temporary file in the same folder, which is synced and
@@ -71,22 +72,25 @@ func CheckWritable(path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// RemoveAbandoned removes what a process that was killed while it wrote the file at path has left beside it. Nobody may be writing it.
-func RemoveAbandoned(path string) error {
+// abandonedAfter is the age from which a temporary file is nobody's: no writer takes so long.
+const abandonedAfter = time.Hour
+
+// RemoveAbandoned removes, as far as it can, what processes that were killed while they wrote the file at path have left beside it.
+func RemoveAbandoned(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
-		return err
+		return
 	}
 	for _, e := range entries {
 		middle, begins := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
 		middle, ends := strings.CutSuffix(middle, ".tmp")
-		if begins && ends && len(middle) == len(rand.Text()) && e.Type().IsRegular() {
-			if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil {
-				return err
-			}
+		if !begins || !ends || len(middle) != len(rand.Text()) || !e.Type().IsRegular() {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandonedAfter {
+			os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
-	return nil
 }
 
 // createTemporary creates the file that is to become the one at path.

@@ -23,23 +23,30 @@ const (
 type Origin struct {
 	files.Header `yaml:",inline"`
 
-	Command string `yaml:"command"` // that began it, as a shell takes it
+	// Command began it, as a shell takes it, or runs the plan that it is of. What cannot be printed is replaced.
+	Command string `yaml:"command"`
 	Version string `yaml:"version"` // of densenas
 	Go      string `yaml:"go"`      // version that it was built with
 	Runtime string `yaml:"runtime"` // name, version and plugin
 	System  string `yaml:"system"`  // operating system and architecture, as linux/amd64
-	// Processors are those that the process was given. Sums of floats depend on how many share the work.
+	// Processors are those that the process uses at once (GOMAXPROCS). Sums of floats depend on how many share the work.
 	Processors int `yaml:"processors"`
 }
 
 // NewOrigin is that of a run which this process begins.
 func NewOrigin(command, version, runtimeName string) Origin {
-	return Origin{Command: command, Version: version, Go: runtime.Version(), Runtime: runtimeName,
-		System: runtime.GOOS + "/" + runtime.GOARCH, Processors: runtime.NumCPU()}
+	printable := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.ToValidUTF8(command, string(unicode.ReplacementChar)))
+	return Origin{Command: printable, Version: version, Go: runtime.Version(), Runtime: runtimeName,
+		System: runtime.GOOS + "/" + runtime.GOARCH, Processors: runtime.GOMAXPROCS(0)}
 }
 
-// Differences lists what is another now than when the run began, and may make numbers differ in their last bits, as "processors 1 instead of
-// 2". The commands do not count.
+// Differences lists what is another now than when the run began, and may make numbers differ, as "processors 1 instead of 2". The
+// runtime is not among it, without whose equality a checkpoint is not taken, nor the command.
 func (o *Origin) Differences(now Origin) []string {
 	var found []string
 	for _, f := range []struct{ name, then, now string }{

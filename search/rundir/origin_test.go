@@ -13,7 +13,10 @@ import (
 
 func TestOriginIsKept(t *testing.T) {
 	folder := t.TempDir()
-	want := NewOrigin("search run --space tiny -o 'my run'", "v1.2.3", "xla 0.1 plugin")
+	want := NewOrigin("search run --space tiny -o 'my run\n\xe4\u00a0'", "v1.2.3", "xla 0.1 plugin")
+	if want.Command != "search run --space tiny -o 'my run\ufffd\ufffd\ufffd'" {
+		t.Errorf("the command is %q", want.Command)
+	}
 	if err := want.Write(folder); err != nil {
 		t.Fatal(err)
 	}
