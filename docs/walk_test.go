@@ -2,7 +2,6 @@ package docs
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -14,15 +13,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 )
 
 // quickly are flags that make the commands of the walk short, by program and subcommand; the last of a flag counts.
 var quickly = map[string]string{
-	"profiler run":     "--backend go --precision 0.5 --limit 20ms",
-	"profiler verify":  "--nets 20 --precision 0.5 --limit 20ms",
+	"profiler run":     "--backend go --precision 0.5 --limit 50ms",
+	"profiler verify":  "--nets 20 --precision 0.5 --limit 50ms",
 	"profiler measure": "--backend go --precision 0.5 --limit 20ms",
 	"search range":     "",
 	"search run":       "--backend go --epochs 2 --architecture-epoch 1 --batch 8",
@@ -51,7 +49,10 @@ func TestNewcomerGetsANetwork(t *testing.T) {
 	shell := func(line string) string {
 		c := exec.Command("sh", "-c", line)
 		c.Dir = folder
-		c.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(folder, "cache"))
+		c.Env = append(os.Environ(), "PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
+		for _, cache := range []string{"XDG_CACHE_HOME", "HOME"} { // not that of who tests
+			c.Env = append(c.Env, cache+"="+filepath.Join(folder, "cache"))
+		}
 		var stdout, stderr bytes.Buffer
 		c.Stdout, c.Stderr = &stdout, &stderr
 		if err := c.Run(); err != nil {
@@ -69,15 +70,14 @@ func TestNewcomerGetsANetwork(t *testing.T) {
 		}
 		switch name {
 		case "search range":
-			ms := map[string]float64{}
-			rows, err := csv.NewReader(strings.NewReader(shell(name + rest + " --format csv"))).ReadAll()
-			if err != nil {
+			var span struct {
+				Fastest float64 `json:"fastest_ms"`
+				Slowest float64 `json:"slowest_ms"`
+			}
+			if err := json.Unmarshal([]byte(shell(name+rest+" --format json")), &span); err != nil {
 				t.Fatal(err)
 			}
-			for _, row := range rows {
-				ms[row[0]], _ = strconv.ParseFloat(row[1], 64)
-			}
-			target = (ms["fastest"] + ms["slowest"]) / 2
+			target = (span.Fastest + span.Slowest) / 2
 		case "search run":
 			rest = regexp.MustCompile(`--target-latency \S+`).ReplaceAllString(rest, fmt.Sprintf("--target-latency %.0fns", 1e6*target))
 		}
