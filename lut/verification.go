@@ -28,47 +28,67 @@ type Verification struct {
 	// CallsBefore is how often each network was called before its laps in a turn, which decides what of its weights is in the caches: 1 to
 	// MaxCallsBefore, 0 where it is not known.
 	CallsBefore int `json:"calls_before,omitempty"`
-	// Sentinel tells how fast the device was then: what the fit predicts is meant for that. Nil where there was none.
-	Sentinel *NetworkSentinel `json:"sentinel,omitempty"`
+	// References are networks that were measured, from the fastest to the slowest: who times one again learns how fast the device is against
+	// then, for which the fit predicts. None in a table that was verified before there were any.
+	References []Reference `json:"references,omitempty"`
 }
 
-// NetworkSentinel is a network that was measured beside all others.
-type NetworkSentinel struct {
-	Network  *space.Architecture `json:"network"`
-	MedianMS float64             `json:"median_ms"` // over all rounds that count
+// Reference is one of the networks that a table was held against.
+type Reference struct {
+	Operations string  `json:"operations"` // keys in the order of the network, by spaces: [space.ParseKeys]
+	MedianMS   float64 `json:"median_ms"`  // as the verification found it
 }
 
-// MaxCallsBefore bounds the calls before a network is timed.
-const MaxCallsBefore = 100
+// Bounds of the references: who times one has its parameters in memory.
+const (
+	MaxCallsBefore         = 100
+	MaxReferenceParameters = 1 << 26
+	maxReferences          = 10
+)
 
-// MaxSentinelParameters bounds a sentinel: who times it has its parameters in memory.
-const MaxSentinelParameters = 1 << 26
-
-func (v *Verification) checkSentinel() error {
-	s := v.Sentinel
-	if s == nil {
-		return nil
+func (v *Verification) checkReferences() error {
+	if len(v.References) > maxReferences {
+		return fmt.Errorf("references has %d networks, allowed are at most %d", len(v.References), maxReferences)
 	}
-	if v.CallsBefore == 0 {
-		return errors.New("calls_before of the verification is missing")
+	if len(v.References) > 0 && v.CallsBefore == 0 {
+		return errors.New("calls_before is missing, without which references are not comparable")
 	}
-	if s.Network == nil {
-		return errors.New("network is missing")
-	}
-	if err := s.Network.Check(); err != nil {
-		return fmt.Errorf("network: %w", err)
-	}
-	if s.Network.Resolution != v.Resolution || s.Network.Space != v.Space {
-		return fmt.Errorf("network is of space %.60q at resolution %d, the verification of %.60q at %d", s.Network.Space, s.Network.Resolution, v.Space, v.Resolution)
-	}
-	if n := s.Network.Parameters(); n > MaxSentinelParameters {
-		return fmt.Errorf("network has %d parameters, allowed are at most %d", n, MaxSentinelParameters)
-	}
-	const minMS = 1e-7 // a tenth of a nanosecond
-	if !(s.MedianMS >= minMS && s.MedianMS <= maxMS) {
-		return fmt.Errorf("median_ms is %g, allowed is %g to %g", s.MedianMS, minMS, maxMS)
+	for i, r := range v.References {
+		if err := v.checkReference(r); err != nil {
+			return fmt.Errorf("references[%d]: %w", i, err)
+		}
 	}
 	return nil
+}
+
+func (v *Verification) checkReference(r Reference) error {
+	a, err := space.ParseKeys(r.Operations)
+	if err != nil {
+		return fmt.Errorf("operations: %w", err)
+	}
+	if a.Resolution != v.Resolution {
+		return fmt.Errorf("operations are of a network at resolution %d, the verification is at %d", a.Resolution, v.Resolution)
+	}
+	if n := a.Parameters(); n > MaxReferenceParameters {
+		return fmt.Errorf("operations have %d parameters, allowed are at most %d", n, MaxReferenceParameters)
+	}
+	const minMS = 1e-7 // a tenth of a nanosecond
+	if !(r.MedianMS >= minMS && r.MedianMS <= maxMS) {
+		return fmt.Errorf("median_ms is %g, allowed is %g to %g", r.MedianMS, minMS, maxMS)
+	}
+	return nil
+}
+
+// Nearest is the reference whose latency is nearest to one, in ms, by their ratio; nil where there is none.
+func (v *Verification) Nearest(ms float64) *Reference {
+	var nearest *Reference
+	distance := func(r *Reference) float64 { return math.Abs(math.Log(r.MedianMS / ms)) }
+	for i := range v.References {
+		if r := &v.References[i]; nearest == nil || distance(r) < distance(nearest) {
+			nearest = r
+		}
+	}
+	return nearest
 }
 
 // Fit says how entries combine to a network's latency: offset + Σ (operation + scale · (entry − call)), the scale being that of the
@@ -137,8 +157,8 @@ func (v *Verification) check() error {
 	if v.CallsBefore < 0 || v.CallsBefore > MaxCallsBefore {
 		return fmt.Errorf("calls_before is %d, allowed is 1 to %d, or 0 where it is not known", v.CallsBefore, MaxCallsBefore)
 	}
-	if err := v.checkSentinel(); err != nil {
-		return fmt.Errorf("sentinel: %w", err)
+	if err := v.checkReferences(); err != nil {
+		return err
 	}
 	return nil
 }

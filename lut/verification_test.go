@@ -16,7 +16,7 @@ func verification() *Verification {
 		Space: "tiny", Resolution: 32, Seed: 1,
 		Fit:     Fit{Networks: 60, OffsetMS: 0.5, Terms: []Term{{"mbconv_*", 0.5}, {"*", 2}}, ResidualShare: 0.1},
 		HeldOut: accuracy, Sum: accuracy, NoiseShare: 0.01,
-		CallsBefore: 8, Sentinel: &NetworkSentinel{Network: ofTiny(0.1, 32), MedianMS: 0.7},
+		CallsBefore: 8, References: []Reference{{space.MobileNetV2(0.1, 32, 10).Keys(), 0.7}, {space.MobileNetV2(0.2, 32, 10).Keys(), 1.4}},
 	}
 }
 
@@ -115,40 +115,40 @@ func TestVerificationIsKept(t *testing.T) {
 	}
 }
 
-// ofTiny is a network that says it is of the space tiny.
-func ofTiny(width float64, resolution int) *space.Architecture {
-	a := space.MobileNetV2(width, resolution, 10)
-	a.Space = "tiny"
-	for _, l := range a.Layers {
-		if l.Block != space.NoBlock && l.Block == len(a.Path) {
-			a.Path = append(a.Path, l.Block)
+func TestNearestReference(t *testing.T) {
+	v := verification()
+	for ms, want := range map[float64]float64{0.01: 0.7, 0.9: 0.7, 1.01: 1.4, 5: 1.4} { // between 0.7 and 1.4 lies 0.99, by ratio
+		if got := v.Nearest(ms); got == nil || got.MedianMS != want {
+			t.Errorf("nearest to %g ms: %+v, want %g ms", ms, got, want)
 		}
 	}
-	return a
+	v.References = nil
+	if got := v.Nearest(1); got != nil {
+		t.Errorf("of none: %+v", got)
+	}
 }
 
 func TestVerificationsThatCannotBe(t *testing.T) {
 	for place, spoil := range map[string]func(*Verification){
-		"resolution":                    func(v *Verification) { v.Resolution = 0 },
-		"noise_share":                   func(v *Verification) { v.NoiseShare = -1 },
-		"fit: networks":                 func(v *Verification) { v.Fit.Networks = 0 },
-		"fit: offset_ms":                func(v *Verification) { v.Fit.OffsetMS = -1 },
-		"fit: terms[0]: pattern":        func(v *Verification) { v.Fit.Terms[0].Pattern = "[" },
-		"fit: terms[1]: scale":          func(v *Verification) { v.Fit.Terms[1].Scale = -1 },
-		"fit: the last term":            func(v *Verification) { v.Fit.Terms = v.Fit.Terms[:1] },
-		"fit: 0 terms":                  func(v *Verification) { v.Fit.Terms = nil },
-		"fit: residual_share":           func(v *Verification) { v.Fit.ResidualShare = 1e9 },
-		"held_out: networks":            func(v *Verification) { v.HeldOut.Networks = 0 },
-		"plain_sum: kendall_tau":        func(v *Verification) { v.Sum.Tau = 2 },
-		"plain_sum: within_5_percent":   func(v *Verification) { v.Sum.Within5.Low = 1 },
-		"sentinel: network is":          func(v *Verification) { v.Sentinel.Network = nil },
-		"sentinel: network: ":           func(v *Verification) { v.Sentinel.Network.Classes = 0 },
-		"sentinel: median_ms":           func(v *Verification) { v.Sentinel.MedianMS = 0 },
-		"sentinel: median_ms is 1e-300": func(v *Verification) { v.Sentinel.MedianMS = 1e-300 },
-		"sentinel: calls_before":        func(v *Verification) { v.CallsBefore = 0 },
-		"sentinel: network is of":       func(v *Verification) { v.Sentinel.Network = ofTiny(0.1, 64) },
-		"sentinel: network has":         func(v *Verification) { v.Sentinel.Network = ofTiny(6, 32) },
-		"calls_before":                  func(v *Verification) { v.CallsBefore = 1 << 30 },
+		"resolution":                     func(v *Verification) { v.Resolution = 0 },
+		"noise_share":                    func(v *Verification) { v.NoiseShare = -1 },
+		"fit: networks":                  func(v *Verification) { v.Fit.Networks = 0 },
+		"fit: offset_ms":                 func(v *Verification) { v.Fit.OffsetMS = -1 },
+		"fit: terms[0]: pattern":         func(v *Verification) { v.Fit.Terms[0].Pattern = "[" },
+		"fit: terms[1]: scale":           func(v *Verification) { v.Fit.Terms[1].Scale = -1 },
+		"fit: the last term":             func(v *Verification) { v.Fit.Terms = v.Fit.Terms[:1] },
+		"fit: 0 terms":                   func(v *Verification) { v.Fit.Terms = nil },
+		"fit: residual_share":            func(v *Verification) { v.Fit.ResidualShare = 1e9 },
+		"held_out: networks":             func(v *Verification) { v.HeldOut.Networks = 0 },
+		"plain_sum: kendall_tau":         func(v *Verification) { v.Sum.Tau = 2 },
+		"plain_sum: within_5_percent":    func(v *Verification) { v.Sum.Within5.Low = 1 },
+		"references[1]: operations: ":    func(v *Verification) { v.References[1].Operations += " " },
+		"references[0]: median_ms":       func(v *Verification) { v.References[0].MedianMS = 1e-300 },
+		"references[1]: operations are":  func(v *Verification) { v.References[1].Operations = space.MobileNetV2(0.1, 64, 10).Keys() },
+		"references[0]: operations have": func(v *Verification) { v.References[0].Operations = space.MobileNetV2(6, 32, 10).Keys() },
+		"references has 22":              func(v *Verification) { v.References = append(v.References, make([]Reference, 20)...) },
+		"calls_before is missing":        func(v *Verification) { v.CallsBefore = 0 },
+		"calls_before":                   func(v *Verification) { v.CallsBefore = 1 << 30 },
 	} {
 		table, _ := sample(t, "tiny")
 		table.Verification = verification()

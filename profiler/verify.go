@@ -122,9 +122,8 @@ type Measured struct {
 
 // MeasureNetworks measures networks as wholes, in groups whose executables are in memory together, in rounds that the sentinel
 // watches, as operations are; but for the first ones, where they are known. Compile makes the executable of one; progress is
-// called after each step, of which each network has two. Reference is the median of the sentinel, in ms, to which networks are corrected; 0
-// without one.
-func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, known Measured, progress func(note string)) (wholes []Whole, reference float64, err error) {
+// called after each step, of which each network has two.
+func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), sentinel Call, p Policy, known Measured, progress func(note string)) ([]Whole, error) {
 	rounds := slices.Clone(known.Networks)
 	for range rounds {
 		progress("compiled")
@@ -137,17 +136,17 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 		}
 		b, err := newBench(ctx, sentinel, p, before, wait, time.Now)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		for members := range slices.Chunk(networks[len(rounds):], p.Group) {
 			more, err := measureGroup(ctx, b, members, compile, progress)
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			rounds = append(rounds, more...)
 			if known.Save != nil {
 				if err := known.Save(rounds); err != nil {
-					return nil, 0, err
+					return nil, err
 				}
 			}
 		}
@@ -157,14 +156,15 @@ func MeasureNetworks(ctx context.Context, networks []*space.Architecture, compil
 	for _, r := range rounds {
 		times = append(times, r.SentinelMS...)
 	}
+	reference := 0.0
 	if len(times) > 0 {
 		reference = median(times)
 	}
-	wholes = make([]Whole, len(networks))
+	wholes := make([]Whole, len(networks))
 	for i, r := range rounds {
 		wholes[i] = r.whole(networks[i], reference)
 	}
-	return wholes, reference, nil
+	return wholes, nil
 }
 
 // whole is the network as its rounds say, corrected by how much slower than its reference the sentinel was; 0: as they are.
@@ -182,6 +182,28 @@ func (r *NetworkRounds) whole(a *space.Architecture, reference float64) Whole {
 		}
 	}
 	return Whole{Network: a, MedianMS: median(all), EvenMS: median(even), OddMS: median(odd), Noisy: r.Noisy}
+}
+
+// references of a verification.
+const references = 5
+
+// References chooses networks that tell how fast the device was, spread over the latencies of all: a device does not become slower
+// for small networks and large ones alike. Those of which too little is known, or that are too large to be kept, are left out.
+func References(wholes []Whole) []lut.Reference {
+	var usable []Whole
+	for _, w := range wholes {
+		if !w.Noisy && w.Network.Parameters() <= lut.MaxReferenceParameters {
+			usable = append(usable, w)
+		}
+	}
+	slices.SortStableFunc(usable, func(a, b Whole) int { return cmp.Compare(a.MedianMS, b.MedianMS) })
+	n := min(references, len(usable))
+	var chosen []lut.Reference
+	for i := range n {
+		w := usable[(2*i+1)*len(usable)/(2*n)] // the middle of each nth
+		chosen = append(chosen, lut.Reference{Operations: w.Network.Keys(), MedianMS: w.MedianMS})
+	}
+	return chosen
 }
 
 func measureGroup(ctx context.Context, b *Bench, networks []*space.Architecture, compile func(*space.Architecture) (Call, error), progress func(note string)) ([]NetworkRounds, error) {

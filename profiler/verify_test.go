@@ -163,7 +163,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		most = max(most, open-closed)
 		return steadyCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &closed}, nil
 	}
-	wholes, _, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, Measured{}, func(string) { steps++ })
+	wholes, err := MeasureNetworks(context.Background(), networks, compile, steadyCall{time.Millisecond, new(int)}, p, Measured{}, func(string) { steps++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestNetworksAreMeasuredInGroups(t *testing.T) {
 		}
 		return compile(a)
 	}
-	if _, _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, Measured{}, func(string) {}); err == nil || closed != 3 {
+	if _, err := MeasureNetworks(context.Background(), networks, failing, nil, p, Measured{}, func(string) {}); err == nil || closed != 3 {
 		t.Errorf("error %v, %d closed", err, closed)
 	}
 }
@@ -215,12 +215,9 @@ func TestNetworksOfAllGroupsAreComparedWithOneSentinel(t *testing.T) {
 		}
 		return deviceCall{time.Duration(truth(table, a) * float64(time.Millisecond)), &slower}, nil
 	}
-	wholes, reference, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, Measured{}, func(string) {})
+	wholes, err := MeasureNetworks(context.Background(), networks, compile, deviceCall{time.Millisecond, &slower}, p, Measured{}, func(string) {})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if reference != 1 {
-		t.Errorf("the sentinel takes %g ms", reference)
 	}
 	for i, w := range wholes {
 		if want := truth(table, networks[i]); math.Abs(w.MedianMS/want-1) > 1e-4 {
@@ -262,5 +259,26 @@ func TestVerifyWhereOperationsTakeNoLongerThanACall(t *testing.T) {
 	}
 	if _, err := Verify(table, s, wholes, 1); err == nil || !strings.Contains(err.Error(), "larger resolution or batch") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// References span the latencies, are what was measured, and are few.
+func TestReferences(t *testing.T) {
+	var wholes []Whole
+	for i := range 20 {
+		wholes = append(wholes, Whole{Network: space.MobileNetV2(0.1, 32, 10), MedianMS: float64((i*7)%20 + 1), Noisy: i == 10})
+	}
+	var got []float64
+	for _, r := range References(wholes) {
+		got = append(got, r.MedianMS)
+	}
+	if want := []float64{2, 6, 10, 15, 19}; !slices.Equal(got, want) { // 11 is noisy
+		t.Errorf("references of %v ms, want %v", got, want)
+	}
+	if got := References(wholes[:2]); len(got) != 2 || got[0].MedianMS != 1 || got[1].MedianMS != 8 {
+		t.Errorf("of two: %+v", got)
+	}
+	if got := References([]Whole{{Network: space.MobileNetV2(6, 32, 10), MedianMS: 1}}); len(got) > 0 {
+		t.Errorf("a network that is too large is one: %+v", got)
 	}
 }

@@ -88,9 +88,9 @@ func measureCommand() *cobra.Command {
 ARCHITECTURE is an architecture file or net_config text. With --lut the prediction of a table is shown beside it, and
 operations are written as the table's entries were.
 
-A device is not always as fast. So the network that was the sentinel when the table was verified is timed in turns with this one,
-and says how long this one would take were the device as fast as then: that is what the prediction is to be held against. Tables
-that were verified on this device, with this runtime and at this resolution, have it.`,
+A device is not always as fast. So a network that was measured when the table was verified, one that takes about as long, is timed in
+turns with this one, and says how long this one would take were the device as fast as then: that is what the prediction is to be held
+against. Tables that were verified on this device, with this runtime and at this resolution, have such networks.`,
 		Example: `  profiler measure found.arch.json
   profiler measure run/arch.json --lut tiny.lut.json --format json
   profiler measure net_config.txt --resolution 96 --backend xla --threads 1
@@ -136,29 +136,29 @@ type predictionOfTable struct {
 	AtVerification *atVerification `json:"at_verification_speed,omitempty"`
 }
 
-// atVerification is what a network would take were the device as fast as when the table was verified: the sentinel of the verification
-// says how fast it is now.
+// atVerification is what a network would take were the device as fast as when the table was verified: a reference says how fast it is
+// now.
 type atVerification struct {
-	SentinelMS     float64 `json:"sentinel_ms"`      // now
-	SentinelThenMS float64 `json:"sentinel_then_ms"` // at the verification
-	MedianMS       float64 `json:"median_ms"`
-	LowMS          float64 `json:"low_ms"`
-	HighMS         float64 `json:"high_ms"`
-	Ratio          float64 `json:"measured_over_predicted"`
+	ReferenceMS     float64 `json:"reference_ms"`      // now
+	ReferenceThenMS float64 `json:"reference_then_ms"` // at the verification
+	MedianMS        float64 `json:"median_ms"`
+	LowMS           float64 `json:"low_ms"`
+	HighMS          float64 `json:"high_ms"`
+	Ratio           float64 `json:"measured_over_predicted"`
 }
 
 func newAtVerification(s profiler.Series, thenMS, predictedMS float64) *atVerification {
 	then := s.At(thenMS)
-	return &atVerification{SentinelMS: s.SentinelMS(), SentinelThenMS: thenMS, MedianMS: then.MedianMS, LowMS: then.LowMS, HighMS: then.HighMS, Ratio: then.MedianMS / predictedMS}
+	return &atVerification{ReferenceMS: s.SentinelMS(), ReferenceThenMS: thenMS, MedianMS: then.MedianMS, LowMS: then.LowMS, HighMS: then.HighMS, Ratio: then.MedianMS / predictedMS}
 }
 
-// farCorrection is the factor beyond which a correction by the sentinel is not to be trusted: networks do not all become slower by the same.
+// farCorrection is the factor beyond which a correction is not to be trusted: networks do not all become slower by the same.
 const farCorrection = 1.5
 
 // notes say how fast the device is.
 func (a *atVerification) notes() []string {
-	ratio := a.SentinelMS / a.SentinelThenMS
-	list := []string{fmt.Sprintf("the verification's sentinel takes %.4g ms, %.3f of the %.4g ms that it took then", a.SentinelMS, ratio, a.SentinelThenMS)}
+	ratio := a.ReferenceMS / a.ReferenceThenMS
+	list := []string{fmt.Sprintf("a network of the verification takes %.4g ms, %.3f of the %.4g ms that it took then", a.ReferenceMS, ratio, a.ReferenceThenMS)}
 	if ratio > farCorrection || ratio < 1/farCorrection {
 		list = append(list, "that is far from 1: what is computed by it is not to be trusted; measure and verify a table at the device's speed now")
 	}
@@ -190,17 +190,17 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 		return err
 	}
 	defer b.finalize()
-	var verification *lut.Verification // whose sentinel is timed; nil: what it took then says nothing here
+	var reference *lut.Reference // that is timed; nil: what it took at the verification says nothing here
 	if table != nil {
 		alike, err := o.checkTable(stderr, table, b)
 		if err != nil {
 			return err
 		}
-		if alike && predicted.Verified && table.Verification.Sentinel != nil {
-			verification = table.Verification
+		if alike && predicted.Verified {
+			reference = table.Verification.Nearest(predicted.LatencyMS)
 		}
 	}
-	series, call, err := o.measure(ctx, b, a, table, verification)
+	series, call, err := o.measure(ctx, b, a, table, reference)
 	if ctx.Err() != nil {
 		return exit.Interrupted{}
 	}
@@ -215,8 +215,8 @@ func (o *measureOptions) run(ctx context.Context, path string, stdout, stderr io
 	}
 	if predicted != nil {
 		predicted.Ratio = report.MedianMS / predicted.LatencyMS
-		if verification != nil {
-			predicted.AtVerification = newAtVerification(series, verification.Sentinel.MedianMS, predicted.LatencyMS)
+		if reference != nil {
+			predicted.AtVerification = newAtVerification(series, reference.MedianMS, predicted.LatencyMS)
 		}
 	}
 	return tables.Write(stdout, o.format, []tables.Table{report.table()}, report)
@@ -247,9 +247,9 @@ func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) (a
 	return true, nil
 }
 
-// measure compiles and times a network, an empty call, and beside them the sentinel of a verification, unless that is nil. Operations are written as the
+// measure compiles and times a network, an empty call, and beside them a reference of the table's verification, unless that is nil. Operations are written as the
 // table's entries say, others in the way that is faster alone.
-func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, verification *lut.Verification) (series, call profiler.Series, err error) {
+func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, reference *lut.Reference) (series, call profiler.Series, err error) {
 	fail := func(err error) (profiler.Series, profiler.Series, error) {
 		return profiler.Series{}, profiler.Series{}, err
 	}
@@ -269,13 +269,17 @@ func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Archite
 	defer empty.Close()
 	policy := o.policy()
 	var watched profiler.Call
-	if verification != nil {
-		policy.Refresh = verification.CallsBefore
-		if err := table.Require(verification.Sentinel.Network.Ops(), "--space SPACE"); err != nil {
+	if reference != nil {
+		policy.Refresh = table.Verification.CallsBefore
+		network, err := space.ParseKeys(reference.Operations)
+		if err != nil {
 			return fail(err)
 		}
-		if watched, err = runner.Network(ctx, verification.Sentinel.Network); err != nil {
-			return fail(fmt.Errorf("the sentinel of the verification of %s: %w", table.Path(), err))
+		if err := table.Require(network.Ops(), "--space SPACE"); err != nil {
+			return fail(err)
+		}
+		if watched, err = runner.Network(ctx, network); err != nil {
+			return fail(fmt.Errorf("a network of the verification of %s: %w", table.Path(), err))
 		}
 		defer watched.Close()
 	}

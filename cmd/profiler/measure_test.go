@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"densenas/lut"
+	"densenas/profiler"
 	"densenas/supernet/space"
 )
 
@@ -60,21 +63,26 @@ func TestMeasureBesideThePrediction(t *testing.T) {
 
 // A verified table says how fast the device was, and the prediction is held against that.
 func TestMeasureAtTheSpeedOfTheVerification(t *testing.T) {
+	threads := runtime.GOMAXPROCS(0)
+	t.Cleanup(func() { runtime.GOMAXPROCS(threads) }) // --threads changes it, for a process of its own
 	folder, table, file := measured(t)
-	quick := []string{"--precision", "0.9", "--limit", "10ms"}
-	profilerRun(t, append([]string{"verify", table, "--space", file, "--nets", "20", "--calls-before", "3"}, quick...)...)
+	profilerRun(t, "verify", table, "--space", file, "--nets", "20", "--calls-before", "3", "--precision", "0.9", "--limit", "10ms")
 	verified := read(t, table)
+	if verified.Verification.CallsBefore != 3 {
+		t.Errorf("called %d times before", verified.Verification.CallsBefore)
+	}
+	a := drawn(t, verified, file)
 	network := filepath.Join(folder, "net.arch.json")
-	if err := verified.Verification.Sentinel.Network.Write(network); err != nil {
+	if err := a.Write(network); err != nil {
 		t.Fatal(err)
 	}
-	slow := filepath.Join(folder, "slow.lut.json") // that of a device on which the sentinel took a second
-	verified.Verification.Sentinel.MedianMS = 1000
-	if err := verified.Write(slow); err != nil {
-		t.Fatal(err)
-	}
-	quick = append(quick, "--backend", "go", "--threads", "1", "--format", "json")
-	for path, thenMS := range map[string]float64{table: read(t, table).Verification.Sentinel.MedianMS, slow: 1000} {
+	quick := []string{"--precision", "0.9", "--limit", "10ms", "--backend", "go", "--threads", "1", "--format", "json"}
+	for _, thenMS := range []float64{1, 1000} { // as on a device on which the reference takes a second
+		path := filepath.Join(folder, fmt.Sprintf("%g.lut.json", thenMS))
+		verified.Verification.References = []lut.Reference{{Operations: a.Keys(), MedianMS: thenMS}}
+		if err := verified.Write(path); err != nil {
+			t.Fatal(err)
+		}
 		out, _ := profilerRun(t, append([]string{"measure", network, "--lut", path}, quick...)...)
 		var report measureReport
 		if err := json.Unmarshal([]byte(out), &report); err != nil {
@@ -84,24 +92,25 @@ func TestMeasureAtTheSpeedOfTheVerification(t *testing.T) {
 		if p == nil || p.AtVerification == nil {
 			t.Fatalf("%s: predicted %+v", path, p)
 		}
-		a := p.AtVerification
-		if a.SentinelMS <= 0 || a.SentinelThenMS != thenMS || p.Ratio != report.MedianMS/p.LatencyMS || a.Ratio != a.MedianMS/p.LatencyMS || !(a.LowMS <= a.MedianMS && a.MedianMS <= a.HighMS) {
-			t.Errorf("%s: %+v", path, a)
+		then := p.AtVerification
+		if then.ReferenceMS <= 0 || then.ReferenceThenMS != thenMS || p.Ratio != report.MedianMS/p.LatencyMS || then.Ratio != then.MedianMS/p.LatencyMS || !(then.LowMS <= then.MedianMS && then.MedianMS <= then.HighMS) {
+			t.Errorf("%s: %+v", path, then)
 		}
-		// The network is the sentinel itself, so it took about as long as that, whatever the device does now.
-		if a.MedianMS < thenMS/3 || a.MedianMS > 3*thenMS {
-			t.Errorf("%s: %g ms at the speed of the verification, at which the sentinel took %g ms", path, a.MedianMS, thenMS)
+		// The network is the reference itself, so it took about as long as that, whatever the device does now.
+		if then.MedianMS < thenMS/3 || then.MedianMS > 3*thenMS {
+			t.Errorf("%s: %g ms at the speed of the verification, at which the reference took %g ms", path, then.MedianMS, thenMS)
 		}
 	}
+	slow := filepath.Join(folder, "1000.lut.json")
 	quick[len(quick)-1] = "table"
 	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", slow}, quick...)...); !strings.Contains(text, "not to be trusted") {
 		t.Errorf("report:\n%s", text)
 	}
 	quick[len(quick)-1] = "csv"
-	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", table}, quick...)...); !strings.Contains(text, "\nmeasured at the verification's speed,") {
+	if text, _ := profilerRun(t, append([]string{"measure", network, "--lut", slow}, quick...)...); !strings.Contains(text, "\nmeasured at the verification's speed,") {
 		t.Errorf("report:\n%s", text)
 	}
-	// On another device the sentinel says nothing.
+	// On another device the reference says nothing.
 	verified.Device.Model = "abacus"
 	if err := verified.Write(slow); err != nil {
 		t.Fatal(err)
@@ -109,6 +118,20 @@ func TestMeasureAtTheSpeedOfTheVerification(t *testing.T) {
 	if text, messages := profilerRun(t, append([]string{"measure", network, "--lut", slow}, quick...)...); strings.Contains(text, "speed") || !strings.Contains(messages, "device.model abacus") {
 		t.Errorf("report:\n%s%s", text, messages)
 	}
+}
+
+// drawn is a network of a space file.
+func drawn(t *testing.T, table *lut.Table, file string) *space.Architecture {
+	t.Helper()
+	s, err := space.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks, err := profiler.DrawNetworks(table, s, 20, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return networks[0]
 }
 
 // incomplete writes a table that lacks what a network needs.

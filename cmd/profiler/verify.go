@@ -131,7 +131,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if err := goOn(measured, file, stderr); err != nil {
 		return err
 	}
-	wholes, sentinel, err := o.measure(ctx, b, table, networks, file, measured, stderr)
+	wholes, err := o.measure(ctx, b, table, networks, file, measured, stderr)
 	if ctx.Err() != nil {
 		return exit.Interrupted{Continue: commandLine}
 	}
@@ -141,7 +141,7 @@ func (o *verifyOptions) run(ctx context.Context, path, commandLine string, stdou
 	if table.Verification, err = profiler.Verify(table, s, wholes, o.seed); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	table.Verification.CallsBefore, table.Verification.Sentinel = o.callsBefore, sentinel
+	table.Verification.CallsBefore, table.Verification.References = o.callsBefore, profiler.References(wholes)
 	if now, err := lut.Read(path); err != nil || now.Identity() != before {
 		return fmt.Errorf("%s: changed while it was verified, so that nothing was stored; verify it again with: %s", path, commandLine)
 	}
@@ -255,21 +255,19 @@ func (o *verifyOptions) open(t *lut.Table, stderr io.Writer) (opened, error) {
 }
 
 // measure measures the networks that the file has not, beside a sentinel where the table has one, and keeps the file up to date at path.
-func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, *lut.NetworkSentinel, error) {
+func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, networks []*space.Architecture, file *profiler.NetworksFile, path string, stderr io.Writer) ([]profiler.Whole, error) {
 	policy := o.policy()
 	runner, err := b.runner(runnerOptions{batch: t.Batch, seed: policy.Seed, dtype: t.DType, caches: t.Caches, table: t})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	compile := func(a *space.Architecture) (profiler.Call, error) { return runner.Network(ctx, a) }
 	var sentinel profiler.Call
-	var stored *lut.NetworkSentinel
 	if t.Sentinel != nil {
 		// A network and not the table's operation: what disturbs slows a short operation and a long network by different factors,
 		// and the level of both is left to the fit.
-		stored = &lut.NetworkSentinel{Network: profiler.SentinelNetwork(networks)}
-		if sentinel, err = compile(stored.Network); err != nil {
-			return nil, nil, fmt.Errorf("the network that is the sentinel: %w", err)
+		if sentinel, err = compile(profiler.SentinelNetwork(networks)); err != nil {
+			return nil, fmt.Errorf("the network that is the sentinel: %w", err)
 		}
 		defer sentinel.Close()
 	}
@@ -279,12 +277,7 @@ func (o *verifyOptions) measure(ctx context.Context, b opened, t *lut.Table, net
 		file.Networks = all
 		return file.Write(path)
 	}}
-	wholes, reference, err := profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
-	if stored == nil || stored.Network.Parameters() > lut.MaxSentinelParameters {
-		return wholes, nil, err
-	}
-	stored.MedianMS = reference
-	return wholes, stored, err
+	return profiler.MeasureNetworks(ctx, networks, compile, sentinel, policy, known, func(note string) { bar.Add(1, note) })
 }
 
 type verifyReport struct {
@@ -304,11 +297,7 @@ type networkReport struct {
 func newVerifyReport(v *lut.Verification, wholes []profiler.Whole) verifyReport {
 	r := verifyReport{Verification: v}
 	for _, w := range wholes {
-		var keys []string
-		for _, op := range w.Network.Ops() {
-			keys = append(keys, op.Key())
-		}
-		r.Networks = append(r.Networks, networkReport{w.MedianMS, w.PredictedMS, w.SumMS, w.Fitted, w.Noisy, strings.Join(keys, " ")})
+		r.Networks = append(r.Networks, networkReport{w.MedianMS, w.PredictedMS, w.SumMS, w.Fitted, w.Noisy, w.Network.Keys()})
 	}
 	slices.SortFunc(r.Networks, func(a, b networkReport) int { return strings.Compare(a.Operations, b.Operations) })
 	return r

@@ -35,10 +35,6 @@ Space, table, data and runtime must be those of the run; otherwise it is refused
 }
 
 func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error {
-	origin, err := rundir.ReadOrigin(folder)
-	if err != nil {
-		return err
-	}
 	s, err := restore(ctx, folder, stderr)
 	if errors.Is(err, context.Canceled) {
 		return interrupted(folder)
@@ -47,6 +43,10 @@ func resume(ctx context.Context, folder string, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer s.close()
+	origin, err := rundir.ReadOrigin(folder)
+	if err != nil {
+		return err
+	}
 	if found := origin.Differences(rundir.NewOrigin("", command.Version(), "")); len(found) > 0 {
 		fmt.Fprintf(stderr, "warning: other than when the run began: %s; numbers may differ from those of a run that was not stopped\n", strings.Join(found, ", "))
 	}

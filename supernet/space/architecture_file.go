@@ -53,27 +53,6 @@ func (a *Architecture) MarshalJSON() ([]byte, error) {
 	return json.Marshal(f)
 }
 
-// UnmarshalJSON reads, strictly, the form of *.arch.json files where another file holds it.
-func (a *Architecture) UnmarshalJSON(data []byte) error {
-	read, err := decodeArchitecture("the architecture in it", data)
-	if err == nil {
-		*a = *read
-	}
-	return err
-}
-
-func decodeArchitecture(name string, data []byte) (*Architecture, error) {
-	var f architectureFile
-	if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
-		return nil, err
-	}
-	a, err := f.architecture()
-	if err != nil {
-		return nil, exit.BadInput("%s: %w", name, err)
-	}
-	return a, nil
-}
-
 // ReadArchitecture reads a *.arch.json file or net_config text, told apart by the content. See ParseNetConfig for what the text
 // cannot say. Errors are bad input that names file and place.
 func ReadArchitecture(path string) (*Architecture, error) {
@@ -97,7 +76,15 @@ func ParseArchitecture(name string, data []byte) (*Architecture, error) {
 	case !bytes.HasPrefix(text, []byte("{")) && !files.HasByteOrderMark(data):
 		return nil, exit.BadInput("%s: is neither JSON of an architecture, which begins with {, nor net_config text, which begins with [; name an architecture file", name)
 	}
-	return decodeArchitecture(name, data)
+	var f architectureFile
+	if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
+		return nil, err
+	}
+	a, err := f.architecture()
+	if err != nil {
+		return nil, exit.BadInput("%s: %w", name, err)
+	}
+	return a, nil
 }
 
 func (f *architectureFile) architecture() (*Architecture, error) {

@@ -261,31 +261,6 @@ func TestCheckRefusesWhatIsNoNetwork(t *testing.T) {
 	}
 }
 
-// A file that holds an architecture reads what it wrote, as strictly as the architecture's own file.
-func TestArchitectureWithinAnotherFile(t *testing.T) {
-	type holder struct {
-		Network *Architecture `json:"network"`
-	}
-	want := MobileNetV2(0.5, 64, 10)
-	data, err := json.Marshal(holder{want})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got holder
-	if err := json.Unmarshal(data, &got); err != nil || !cmp.Equal(got.Network, want) {
-		t.Errorf("%v: read\n%+v\nof\n%+v", err, got.Network, want)
-	}
-	for place, broken := range map[string]string{
-		"surprise": strings.Replace(string(data), `"classes":10`, `"classes":10,"surprise":1`, 1),
-		"classes":  strings.Replace(string(data), `"classes":10`, `"classes":0`, 1),
-		"kind":     strings.Replace(string(data), architectureKind, "densenas.lut", 1),
-	} {
-		if err := json.Unmarshal([]byte(broken), &got); err == nil || !strings.Contains(err.Error(), place) {
-			t.Errorf("%s: error %v", place, err)
-		}
-	}
-}
-
 func FuzzParseArchitecture(f *testing.F) {
 	for _, name := range []string{"tiny.arch.json", "mobilenet_v2.arch.json", "published.net_config"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -80,3 +80,38 @@ func keyForm(k Kind) string {
 	}
 	return form
 }
+
+// Keys are the keys of the network's ops in their order, with spaces between, of which [ParseKeys] makes a network that computes the same.
+func (a *Architecture) Keys() string {
+	keys := make([]string, len(a.Layers))
+	for i, l := range a.Layers {
+		keys[i] = l.Op.Key()
+	}
+	return strings.Join(keys, " ")
+}
+
+// ParseKeys reads what [Architecture.Keys] writes. The network is checked; it has no name, is of no space, and each layer has a block of
+// its own, as keys do not say more.
+func ParseKeys(keys string) (*Architecture, error) {
+	words := strings.Split(keys, " ")
+	if len(words) > MaxNetworkLayers {
+		return nil, fmt.Errorf("%d keys, allowed are at most %d", len(words), MaxNetworkLayers)
+	}
+	a := &Architecture{}
+	block := 0
+	for _, word := range words {
+		op, err := ParseKey(word)
+		if err != nil {
+			return nil, err
+		}
+		layer := Layer{NoBlock, op}
+		if op.Kind == MBConv || op.Kind == Basic || op.Kind == Skip {
+			layer.Block = block
+			block++
+		}
+		a.Layers = append(a.Layers, layer)
+	}
+	first, last := a.Layers[0].Op, a.Layers[len(a.Layers)-1].Op
+	a.Resolution, a.Channels, a.Classes = first.Resolution, first.In, last.Out
+	return a, a.Check()
+}

@@ -1,6 +1,8 @@
 package space
 
 import (
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -98,4 +100,37 @@ func FuzzParseKey(f *testing.F) {
 			t.Errorf("%q has %d multiply-adds, %d weights, %d parameters", key, op.MultiplyAdds(), op.Weights(), op.Parameters())
 		}
 	})
+}
+
+// A network and the one of its keys have the same ops.
+func TestParseKeysReadsWhatKeysWrites(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	networks := []*Architecture{MobileNetV2(0.5, 64, 10)}
+	for _, name := range Names() {
+		s, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			networks = append(networks, s.Draw(r, func(Op) float64 { return 1 }))
+		}
+	}
+	for _, want := range networks {
+		got, err := ParseKeys(want.Keys())
+		if err != nil || !slices.Equal(got.Ops(), want.Ops()) || got.Keys() != want.Keys() || got.Resolution != want.Resolution || got.Channels != want.Channels || got.Classes != want.Classes {
+			t.Fatalf("%v: %s\nread as %+v", err, want.Keys(), got)
+		}
+	}
+	keys := networks[0].Keys()
+	for name, broken := range map[string]string{
+		"nothing":          "",
+		"two spaces":       strings.Replace(keys, " ", "  ", 1),
+		"no classifier":    keys[:strings.LastIndex(keys, " ")],
+		"other widths":     strings.Replace(keys, "_o16_", "_o24_", 1),
+		"more than layers": strings.Repeat(keys+" ", 1000) + keys,
+	} {
+		if a, err := ParseKeys(broken); err == nil {
+			t.Errorf("%s is read as %+v", name, a)
+		}
+	}
 }
