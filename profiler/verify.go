@@ -188,7 +188,9 @@ func (r *NetworkRounds) whole(a *space.Architecture, reference float64) Whole {
 const references = 5
 
 // References chooses networks that tell how fast the device was, spread over the latencies of all: a device does not become slower
-// for small networks and large ones alike. Those of which too little is known, or that are too large to be kept, are left out.
+// for small networks and large ones alike. Of those that take about as long it is the one that took most nearly what the fit predicts for
+// it: others were compiled or measured luckily or unluckily, which is not the device's speed. Those of which too little is known, or that
+// are too large to be kept, are left out. The predictions are filled in by [Verify].
 func References(wholes []Whole) []lut.Reference {
 	var usable []Whole
 	for _, w := range wholes {
@@ -197,10 +199,12 @@ func References(wholes []Whole) []lut.Reference {
 		}
 	}
 	slices.SortStableFunc(usable, func(a, b Whole) int { return cmp.Compare(a.MedianMS, b.MedianMS) })
+	off := func(w Whole) float64 { return math.Abs(math.Log(w.MedianMS / w.PredictedMS)) }
 	n := min(references, len(usable))
 	var chosen []lut.Reference
 	for i := range n {
-		w := usable[(2*i+1)*len(usable)/(2*n)] // the middle of each nth
+		alike := usable[i*len(usable)/n : (i+1)*len(usable)/n]
+		w := slices.MinFunc(alike, func(a, b Whole) int { return cmp.Compare(off(a), off(b)) })
 		chosen = append(chosen, lut.Reference{Operations: w.Network.Keys(), MedianMS: w.MedianMS})
 	}
 	return chosen
