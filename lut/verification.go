@@ -157,10 +157,7 @@ func (v *Verification) check() error {
 	if v.CallsBefore < 0 || v.CallsBefore > MaxCallsBefore {
 		return fmt.Errorf("calls_before is %d, allowed is 1 to %d, or 0 where it is not known", v.CallsBefore, MaxCallsBefore)
 	}
-	if err := v.checkReferences(); err != nil {
-		return err
-	}
-	return nil
+	return v.checkReferences()
 }
 
 func (f *Fit) check() error {

@@ -65,8 +65,8 @@ func (s *Search) steer(before *space.Parameters) {
 	s.meet(p, wanted)
 }
 
-// meet corrects the logits until the expected costs are what is wanted, and says whether they are. One target is met from both sides: a faster network than asked for is rarely the most accurate one. Of several no
-// more can be asked than that none is exceeded.
+// meet corrects the logits until the expected costs are what is wanted, and says whether they are. One target is met from both sides: a
+// faster network than asked for is rarely the most accurate one. Of several no more can be asked than that none is exceeded.
 func (s *Search) meet(p *space.Parameters, wanted []float64) bool {
 	for i, o := range s.Objectives {
 		if o.Target > 0 {

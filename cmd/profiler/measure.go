@@ -247,8 +247,8 @@ func (o *measureOptions) checkTable(stderr io.Writer, t *lut.Table, b opened) (a
 	return true, nil
 }
 
-// measure compiles and times a network, an empty call, and beside them a reference of the table's verification, unless that is nil. Operations are written as the
-// table's entries say, others in the way that is faster alone.
+// measure compiles and times a network, an empty call, and beside them a reference of the table's verification, unless that is nil.
+// Operations are written as the table's entries say, others in the way that is faster alone.
 func (o *measureOptions) measure(ctx context.Context, b opened, a *space.Architecture, table *lut.Table, reference *lut.Reference) (series, call profiler.Series, err error) {
 	fail := func(err error) (profiler.Series, profiler.Series, error) {
 		return profiler.Series{}, profiler.Series{}, err

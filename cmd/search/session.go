@@ -272,9 +272,6 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		for _, w := range r.Warnings {
 			fmt.Fprintf(s.stderr, "warning: epoch %d: %s\n", m.Epoch, w)
 		}
-		if errors.As(err, new(*search.NonFiniteError)) {
-			return err
-		}
 		return notSaved(folder, err)
 	}
 	err := s.search.Run(ctx)
@@ -289,9 +286,7 @@ func (s *session) execute(ctx context.Context, folder string, stdout io.Writer) 
 		if err = s.save(folder); err == nil {
 			return interrupted(folder)
 		}
-		if !errors.As(err, new(*search.NonFiniteError)) {
-			return fmt.Errorf("interrupted, and not saved: %w", notSaved(folder, err))
-		}
+		err = fmt.Errorf("interrupted, and not saved: %w", notSaved(folder, err))
 	}
 	if broken := new(search.NonFiniteError); errors.As(err, &broken) {
 		return s.diverged(folder, broken)

@@ -207,6 +207,14 @@ func yamlError(name string, err error) error {
 	return exit.BadInput("%s: %s", name, message)
 }
 
+// DecodeWholeYAML is [DecodeYAMLKind] of a file that has every field of v, see [RequireYAMLFields].
+func DecodeWholeYAML(name string, data []byte, kind string, version int, v any) error {
+	if err := DecodeYAMLKind(name, data, kind, version, v); err != nil {
+		return err
+	}
+	return RequireYAMLFields(name, data, v)
+}
+
 // RequireYAMLFields reports the first field that whole, which data were decoded into, would be written with and that data lack.
 func RequireYAMLFields(name string, data []byte, whole any) error {
 	var have, want yaml.Node

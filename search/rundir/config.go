@@ -206,10 +206,7 @@ func ReadConfig(folder string) (*Config, error) {
 
 func parseConfig(name string, data []byte) (*Config, error) {
 	c := new(Config)
-	if err := files.DecodeYAMLKind(name, data, configKind, configVersion, c); err != nil {
-		return nil, err
-	}
-	if err := files.RequireYAMLFields(name, data, c); err != nil {
+	if err := files.DecodeWholeYAML(name, data, configKind, configVersion, c); err != nil {
 		return nil, err
 	}
 	if err := c.Validate(); err != nil {

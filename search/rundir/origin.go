@@ -83,10 +83,7 @@ func ReadOrigin(folder string) (*Origin, error) {
 
 func parseOrigin(name string, data []byte) (*Origin, error) {
 	o := new(Origin)
-	if err := files.DecodeYAMLKind(name, data, originKind, originVersion, o); err != nil {
-		return nil, err
-	}
-	if err := files.RequireYAMLFields(name, data, o); err != nil {
+	if err := files.DecodeWholeYAML(name, data, originKind, originVersion, o); err != nil {
 		return nil, err
 	}
 	if err := o.check(); err != nil {

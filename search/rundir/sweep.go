@@ -207,10 +207,7 @@ func ReadSweep(folder string) (*Sweep, error) {
 
 func parseSweep(name string, data []byte) (*Sweep, error) {
 	s := new(Sweep)
-	if err := files.DecodeYAMLKind(name, data, sweepKind, sweepVersion, s); err != nil {
-		return nil, err
-	}
-	if err := files.RequireYAMLFields(name, data, s); err != nil {
+	if err := files.DecodeWholeYAML(name, data, sweepKind, sweepVersion, s); err != nil {
 		return nil, err
 	}
 	if err := s.Config.Header.Check(name+" (config)", configKind, configVersion); err != nil {

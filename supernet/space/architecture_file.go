@@ -65,22 +65,21 @@ func ReadArchitecture(path string) (*Architecture, error) {
 
 // ParseArchitecture is [ReadArchitecture] of a file's content; name is what errors call it.
 func ParseArchitecture(name string, data []byte) (*Architecture, error) {
+	var a *Architecture
+	var err error
 	text := bytes.TrimSpace(data)
 	switch {
 	case bytes.HasPrefix(text, []byte("[")):
-		a, err := ParseNetConfig(string(data))
-		if err != nil {
-			return nil, exit.BadInput("%s: %w", name, err)
-		}
-		return a, nil
+		a, err = ParseNetConfig(string(data))
 	case !bytes.HasPrefix(text, []byte("{")) && !files.HasByteOrderMark(data):
 		return nil, exit.BadInput("%s: is neither JSON of an architecture, which begins with {, nor net_config text, which begins with [; name an architecture file", name)
+	default:
+		var f architectureFile
+		if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
+			return nil, err
+		}
+		a, err = f.architecture()
 	}
-	var f architectureFile
-	if err := files.DecodeJSONKind(name, data, architectureKind, architectureVersion, &f); err != nil {
-		return nil, err
-	}
-	a, err := f.architecture()
 	if err != nil {
 		return nil, exit.BadInput("%s: %w", name, err)
 	}
